@@ -1,0 +1,40 @@
+PYTHON ?= python3
+BIN := .venv/bin
+PORT ?= 8000
+PAGES := $(shell find book -name '*.md' -not -path '*/_*')
+
+.PHONY: book test check serve bench pins clean
+
+book: .venv/ready _build/claims.json ## execute every chapter and build the site, warnings as errors
+	$(BIN)/jupyter-book build . --all -W -n --keep-going
+	@echo "The book is at file://$(CURDIR)/_build/html/index.html, or run: make serve"
+
+test: .venv/ready ## style, types and the whole suite
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	$(BIN)/pytest
+
+check: .venv/ready ## the built site, in a browser: nothing may be skipped
+	AETUTOR_REQUIRE=site,browser $(BIN)/pytest tests/book tests/browser
+
+serve: .venv/ready ## the built site on loopback
+	$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
+
+bench: .venv/ready ## side-by-side timings
+	$(BIN)/python -m benchmarks
+
+pins: ## write requirements.txt anew from what pyproject.toml resolves to today
+	$(PYTHON) -m venv --clear _build/pins && _build/pins/bin/pip install '.[book,test]'
+	_build/pins/bin/pip freeze --exclude aetutor | sed 's/+cpu$$//' > requirements.txt
+
+clean: ## all that was built, the environment aside
+	rm -rf _build
+
+_build/claims.json: .venv/ready $(wildcard aetutor/*.py tests/claims/*.py) $(PAGES)
+	$(BIN)/pytest tests/claims -q
+
+.venv/ready: requirements.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "aetutor: the pins need Python 3.11 or newer; say make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --disable-pip-version-check -r requirements.txt
+	$(BIN)/pip install --disable-pip-version-check --no-deps --editable .
+	@touch $@

@@ -1,0 +1,122 @@
+"""Checks at the edge: each error names the argument, what came and what was expected."""
+
+from __future__ import annotations
+
+import operator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+
+def count(value: Any, name: str, minimum: int = 1) -> int:
+    """A whole number of at least `minimum`."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, got {value!r}") from None
+    if isinstance(value, bool) or number < minimum:
+        raise ValueError(f"{name} must be at least {minimum}, got {value!r}")
+    return number
+
+
+def rates(value: Any, name: str = "rate") -> np.ndarray:
+    """Finite positive rates as a float64 array."""
+    array = real_array(value, name)
+    if not np.all(np.isfinite(array)) or np.any(array <= 0):
+        bad = array[~(np.isfinite(array) & (array > 0))].flat[0]
+        raise ValueError(f"{name} must be finite and greater than 0, got {bad}")
+    return array
+
+
+def real_array(value: Any, name: str) -> np.ndarray:
+    """Anything array-like of real numbers as a float64 array."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "iuf":
+        raise TypeError(f"{name} must hold real numbers, got {value!r} of dtype {array.dtype}")
+    return array.astype(np.float64, copy=False)
+
+
+def tensor(value: Any, name: str, minimum_ndim: int = 2) -> torch.Tensor:
+    """A finite floating-point tensor with at least `minimum_ndim` dimensions, none of size 0."""
+    import torch
+
+    if not isinstance(value, torch.Tensor):
+        raise TypeError(f"{name} must be a torch.Tensor, got {type(value).__name__}")
+    if not value.dtype.is_floating_point:
+        raise TypeError(f"{name} must have a real floating-point dtype, got {value.dtype}")
+    if value.ndim < minimum_ndim or 0 in value.shape:
+        raise ValueError(
+            f"{name} must have at least {minimum_ndim} dimensions and none of size 0, "
+            f"got shape {tuple(value.shape)}"
+        )
+    if not bool(torch.isfinite(value).all()):
+        raise ValueError(f"{name} must have finite entries only, got infinite or NaN entries")
+    return value
+
+
+def encoder(B: Any, name: str = "B") -> torch.Tensor:
+    """An encoder of shape (..., n, d) whose rows have unit norm."""
+    import torch
+
+    B = tensor(B, name)
+    norms = torch.linalg.vector_norm(B.detach(), dim=-1)
+    tolerance = 100 * torch.finfo(B.dtype).eps ** 0.75  # 2e-10 in double, 6e-4 in single
+    worst = float((norms - 1).abs().max())
+    if worst > tolerance:
+        raise ValueError(
+            f"{name} must have rows of unit norm, got norms from {float(norms.min()):.6g} "
+            f"to {float(norms.max()):.6g}; aetutor.encoders.normalize(B) divides each row by its norm"
+        )
+    return B
+
+
+def decoder(A: Any, B: torch.Tensor, name: str = "A") -> torch.Tensor:
+    """A decoder of shape (..., d, n) that goes with the encoder `B`."""
+    A = tensor(A, name)
+    alike(A, name, B, "B")
+    n, d = B.shape[-2:]
+    if tuple(A.shape[-2:]) != (d, n):
+        raise ValueError(
+            f"{name} must have shape (..., d, n) = (..., {d}, {n}) to go with B of shape "
+            f"{tuple(B.shape)}, got {tuple(A.shape)}"
+        )
+    batches(A.shape[:-2], name, B.shape[:-2], "B")
+    return A
+
+
+def alike(a: torch.Tensor, a_name: str, b: torch.Tensor, b_name: str) -> None:
+    """Same dtype and same device."""
+    if a.dtype != b.dtype:
+        raise TypeError(f"{a_name} and {b_name} must share a dtype, got {a.dtype} and {b.dtype}")
+    if a.device != b.device:
+        raise ValueError(
+            f"{a_name} and {b_name} must be on the same device, got {a.device} and {b.device}"
+        )
+
+
+def batches(a: Any, a_name: str, b: Any, b_name: str) -> None:
+    """Leading shapes that broadcast."""
+    try:
+        np.broadcast_shapes(tuple(a), tuple(b))
+    except ValueError:
+        raise ValueError(
+            f"the leading dimensions of {a_name} and {b_name} must broadcast, "
+            f"got {tuple(a)} and {tuple(b)}"
+        ) from None
+
+
+def generator(seed: Any) -> torch.Generator:
+    """A CPU generator from an integer seed, or the generator that came."""
+    import torch
+
+    if isinstance(seed, torch.Generator):
+        if seed.device.type != "cpu":
+            raise ValueError(
+                f"seed must be an int or a CPU torch.Generator (numbers are drawn on the CPU so that "
+                f"every device sees the same ones), got a generator on {seed.device}"
+            )
+        return seed
+    return torch.Generator().manual_seed(count(seed, "seed", minimum=0))

@@ -1,0 +1,67 @@
+"""What the book needs of Sphinx beyond its extensions.
+
+* Execution is cached in a folder named after the package's sources and the pins, so that a change
+  of either runs the chapters again.
+* ``{claims-table}`` lists every claim with what the tests checked.
+* sphinx-thebe, which Jupyter Book always loads, would name a script on another host in every page.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import claims
+from docutils import nodes
+from docutils.statemachine import StringList
+from sphinx.application import Sphinx
+from sphinx.util import logging
+from sphinx.util.docutils import SphinxDirective
+
+logger = logging.getLogger(__name__)
+
+
+def digest(root: Path) -> str:
+    """Hash of all that a chapter's output depends on besides its own text."""
+    state = hashlib.sha256()
+    for path in [*sorted((root / "aetutor").rglob("*.py")), root / "requirements.txt"]:
+        state.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes() + b"\0")
+    return state.hexdigest()[:16]
+
+
+def place_cache(app: Sphinx, config: Any) -> None:
+    """Point the execution cache at the folder of the present package and pins."""
+    root = Path(app.srcdir)
+    config.nb_execution_cache_path = str(root / "_build" / "execution" / digest(root))
+
+
+class ClaimsTable(SphinxDirective):
+    """One row for each check of each claim."""
+
+    has_content = False
+
+    def run(self) -> list[nodes.Node]:
+        """Build the table from the record of the last run of the tests."""
+        if not claims.RECORD.exists():
+            logger.warning("no record of the claims' checks: 'make book' makes it", location=self.get_location())
+            return []
+        self.env.note_dependency(str(claims.RECORD))
+        record = claims.record()
+        lines = ["| Claim | What was checked | Largest deviation |", "| :-- | :-- | :-- |"]
+        for claim in claims.claims():
+            for position, check in enumerate(record.get(claim.label or "", [])):
+                name = f"{{prf:ref}}`{claim.label}`<br>{claim.title}" if position == 0 else ""
+                lines.append(f"| {name} | {check['check']} | {claims.outcome(check)} |")
+        container = nodes.container(classes=["claims-table"])
+        self.state.nested_parse(StringList(lines, "claims"), self.content_offset, container)
+        return container.children
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register with Sphinx."""
+    app.add_directive("claims-table", ClaimsTable)
+    app.connect("config-inited", place_cache)
+    for listeners in app.events.listeners.values():
+        listeners[:] = [one for one in listeners if one.handler.__module__ != "sphinx_thebe"]
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
