@@ -165,8 +165,8 @@ class Activation:
         Returns
         -------
         float, ndarray or torch.Tensor
-            Same shape as `rho`; differentiable for a tensor. Where f has a kink (the sign at
-            |ρ| = 1) the gradient is taken just inside the interval.
+            Same shape as `rho`; differentiable for a tensor. Where f has an infinite
+            slope (the sign at ρ = ±1) the gradient is taken just inside the interval.
 
         Raises
         ------
@@ -180,7 +180,7 @@ class Activation:
         return value if value.ndim else float(value)
 
     def kernel_derivative(self, rho: Any) -> Any:
-        """Derivative f′(ρ), infinite at |ρ| = 1 for an activation that jumps.
+        """Derivative f′(ρ), infinite at ρ = ±1 for an activation that jumps.
 
         Takes and returns what :meth:`kernel` does.
         """
@@ -512,7 +512,7 @@ erf = Activation(
         kernel_derivative=lambda rho: (2 / np.pi) / _library(rho).sqrt((2 - rho) * (2 + rho)),
     ),
 )
-"""erf(x/√2) = P(|g| ≤ x) with the sign of x, for g ~ N(0, 1)."""
+"""erf(x/√2) = P(−x ≤ g ≤ x) for g ~ N(0, 1) and x ≥ 0, and odd."""
 
 hard_tanh = Activation("hard tanh", lambda x: _library(x).clip(x, -1, 1), (-1.0, 1.0))
 """x clipped to [−1, 1]."""

@@ -50,9 +50,10 @@ class ClaimsTable(SphinxDirective):
         record = claims.record()
         lines = ["| Claim | What was checked | Largest deviation |", "| :-- | :-- | :-- |"]
         for claim in claims.claims():
-            for position, check in enumerate(record.get(claim.label or "", [])):
-                name = f"{{prf:ref}}`{claim.label}`<br>{claim.title}" if position == 0 else ""
-                lines.append(f"| {name} | {check['check']} | {claims.outcome(check)} |")
+            name = f"{{prf:ref}}`{claim.label}` {claim.title}"
+            for what, deviation in claims.summary(record.get(claim.label or "", [])):
+                lines.append(f"| {name} | {what} | {deviation} |")
+                name = ""
         container = nodes.container(classes=["claims-table"])
         self.state.nested_parse(StringList(lines, "claims"), self.content_offset, container)
         return container.children

@@ -46,11 +46,38 @@ def record() -> dict[str, list[dict[str, Any]]]:
     return json.loads(RECORD.read_text(encoding="utf-8"))
 
 
-def outcome(check: dict[str, Any]) -> str:
-    """One phrase for how far a check was from failing."""
-    deviation, tolerance = check["deviation"], check["tolerance"]
-    if check["kind"] == "equality":
-        return f"{deviation:.1e} (allowed {tolerance:.1e})"
-    if deviation > 0:
-        return f"violated by {deviation:.1e} (allowed {tolerance:.1e})"
-    return f"holds, with {-deviation:.1e} to spare at the closest"
+def summary(checks: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """What was checked, and how near the nearest of its cases came to failing.
+
+    A check's text is "case: what"; cases of the same kind are told in one line.
+    """
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for check in checks:
+        what = check["check"].rpartition(": ")[2]
+        groups.setdefault((what, check["kind"]), []).append(check)
+    rows = []
+    for (what, kind), cases in groups.items():
+        count = f" ({len(cases)} cases)" if len(cases) > 1 else ""
+        rows.append((what + count, _equality(cases) if kind == "equality" else _inequality(cases)))
+    return rows
+
+
+def _equality(cases: list[dict[str, Any]]) -> str:
+    worst = max(cases, key=lambda c: c["deviation"] / c["tolerance"])
+    return f"{_number(worst['deviation'])} (allowed {_number(worst['tolerance'])})"
+
+
+def _inequality(cases: list[dict[str, Any]]) -> str:
+    worst = max(cases, key=lambda c: c["deviation"])
+    if worst["deviation"] == 0:
+        return "none; attained"
+    if worst["deviation"] < 0:
+        return f"none; nearest {_number(-worst['deviation'])}"
+    return f"{_number(worst['deviation'])} (allowed {_number(worst['tolerance'])}, for rounding)"
+
+
+def _number(value: float) -> str:
+    if value == 0 or value >= 0.001:
+        return f"{value:.2g}"
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{mantissa} · 10" + str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
