@@ -3,7 +3,8 @@
 * Execution is cached in a folder named after the package's sources and the pins, so that a change
   of either runs the chapters again.
 * ``{claims-table}`` lists every claim with what the tests checked.
-* sphinx-thebe, which Jupyter Book always loads, would name a script on another host in every page.
+* sphinx-thebe, which Jupyter Book always loads, is silenced: it would name a script on another host
+  in every page.
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
     app.add_directive("claims-table", ClaimsTable)
     app.connect("config-inited", place_cache)
+    app.registry.css_files[:] = [css for css in app.registry.css_files if css[0] != "sphinx-thebe.css"]
     for listeners in app.events.listeners.values():
         listeners[:] = [one for one in listeners if one.handler.__module__ != "sphinx_thebe"]
     return {"parallel_read_safe": True, "parallel_write_safe": True}
