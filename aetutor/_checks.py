@@ -75,8 +75,11 @@ def encoder(B: Any, name: str = "B") -> torch.Tensor:
 
 def decoder(A: Any, B: torch.Tensor, name: str = "A") -> torch.Tensor:
     """A decoder of shape (..., d, n) that goes with the encoder `B`."""
+    import torch
+
+    if isinstance(A, torch.Tensor):
+        alike(A, name, B, "B")
     A = tensor(A, name)
-    alike(A, name, B, "B")
     n, d = B.shape[-2:]
     if tuple(A.shape[-2:]) != (d, n):
         raise ValueError(
@@ -92,9 +95,7 @@ def alike(a: torch.Tensor, a_name: str, b: torch.Tensor, b_name: str) -> None:
     if a.dtype != b.dtype:
         raise TypeError(f"{a_name} and {b_name} must share a dtype, got {a.dtype} and {b.dtype}")
     if a.device != b.device:
-        raise ValueError(
-            f"{a_name} and {b_name} must be on the same device, got {a.device} and {b.device}"
-        )
+        raise ValueError(f"{a_name} and {b_name} must be on the same device, got {a.device} and {b.device}")
 
 
 def batches(a: Any, a_name: str, b: Any, b_name: str) -> None:
@@ -103,8 +104,7 @@ def batches(a: Any, a_name: str, b: Any, b_name: str) -> None:
         np.broadcast_shapes(tuple(a), tuple(b))
     except ValueError:
         raise ValueError(
-            f"the leading dimensions of {a_name} and {b_name} must broadcast, "
-            f"got {tuple(a)} and {tuple(b)}"
+            f"the leading dimensions of {a_name} and {b_name} must broadcast, got {tuple(a)} and {tuple(b)}"
         ) from None
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -81,12 +82,8 @@ class Activation:
         if not _is_tensor(x):
             values = np.asarray(self.function(np.asarray(x, dtype=np.float64)))
             return values if values.ndim else float(values)
-        try:
-            values = self.function(x)
-        except (TypeError, RuntimeError):
-            values = None
-        if _is_tensor(values):
-            return values.to(x.dtype)
+        if self._takes_tensors:
+            return self.function(x).to(x.dtype)
         if x.requires_grad:
             raise TypeError(
                 f"x must not require a gradient: {self!r} was written for NumPy arrays and cannot be "
@@ -94,6 +91,18 @@ class Activation:
             )
         array = np.asarray(self.function(x.detach().cpu().double().numpy()))
         return x.new_tensor(array)
+
+    @functools.cached_property
+    def _takes_tensors(self) -> bool:
+        """Whether σ, on a tensor, gives the tensor that it should without a complaint."""
+        x = sys.modules["torch"].tensor([-1.25, -0.5, 0.75], dtype=sys.modules["torch"].float64)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            try:
+                values = self.function(x)
+            except Exception:
+                return False
+        return _is_tensor(values) and np.allclose(values.numpy(), self._values(x.numpy()))
 
     # The expansion
 
@@ -112,7 +121,7 @@ class Activation:
 
     @functools.cached_property
     def gain(self) -> float:
-        """g = f(1)/c₁² − 1, zero for a linear activation and π/2 − 1 for the sign."""
+        """G = f(1)/c₁² − 1, zero for a linear activation and π/2 − 1 for the sign."""
         return self.second_moment / self.c1**2 - 1
 
     def hermite(self, order: ArrayLike) -> Any:
@@ -263,8 +272,10 @@ def _tabulate(activation: Activation, size: int = 64) -> _KernelTable:
         kernel[i] = w @ smoothed**2
         derivative[i] = w @ slope**2
     smooth = derivative - jumps / np.cos(angles)
+    series = _trim(dct(np.concatenate([kernel, -kernel[::-1]]))[1::2] / size)
     return _KernelTable(
-        kernel=_trim(dct(np.concatenate([kernel, -kernel[::-1]]))[1::2] / size),
+        # The last digit of f(1) decides whether a matrix with parallel rows is seen to be singular.
+        kernel=series * (activation.second_moment / series.sum()),
         smooth_derivative=_trim(
             dct(np.concatenate([smooth, smooth[::-1]]))[::2] / size * np.r_[0.5, np.ones(half - 1)]
         ),
@@ -376,7 +387,7 @@ def from_function(
         raise ValueError("sigma must have a second moment under N(0, 1), got one that grows too fast")
     if activation.c1**2 < 1e-16 * activation.second_moment:
         raise ValueError(
-            "sigma must have a linear part, got c1 = E[g sigma(g)] = 0: a linear decoder can do nothing with it"
+            "sigma must have a linear part, got c1 = E[g sigma(g)] = 0: no linear decoder can use it"
         )
     return activation
 

@@ -112,8 +112,7 @@ def tight_frame(
     shape = _shape(n, d, batch)
     if n < d:
         raise ValueError(
-            f"n must be at least d for a frame, got n = {n} and d = {d}; "
-            "for rates at most one use orthogonal"
+            f"n must be at least d for a frame, got n = {n} and d = {d}; for rates at most one use orthogonal"
         )
     return normalize(_stiefel(shape, seed)).to(device, dtype)
 

@@ -28,7 +28,7 @@ _STYLE: dict[str, Any] = {
     "figure.facecolor": "white",
     "figure.constrained_layout.use": True,
     "font.size": 10.5,
-    "axes.prop_cycle": mpl.cycler(color=COLORS),
+    "axes.prop_cycle": plt.cycler(color=COLORS),
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -116,7 +116,9 @@ def matrix(ax: Axes, values: Any, title: str = "", limit: float = 1.0) -> None:
     ax.grid(False)
 
 
-def gallery(rows: Mapping[str, Any], *, scale: float = 0.62, limits: Mapping[str, Any] | None = None) -> Figure:
+def gallery(
+    rows: Mapping[str, Any], *, scale: float = 0.62, limits: Mapping[str, Any] | None = None
+) -> Figure:
     """Rows of small images, each row with its label.
 
     Parameters
@@ -136,9 +138,7 @@ def gallery(rows: Mapping[str, Any], *, scale: float = 0.62, limits: Mapping[str
     columns = max(len(_array(images)) for images in rows.values())
     width = columns * scale + 1.3
     with _style():
-        fig, axes = plt.subplots(
-            len(rows), columns, figsize=(width, len(rows) * scale + 0.1), squeeze=False
-        )
+        fig, axes = plt.subplots(len(rows), columns, figsize=(width, len(rows) * scale + 0.1), squeeze=False)
     for line, (label, images) in zip(axes, rows.items(), strict=True):
         low, high = limits.get(label, (0.0, 1.0))
         for ax, image in zip(line, _array(images), strict=False):
@@ -158,12 +158,13 @@ def _style() -> Iterator[None]:
 
     ``rc_context`` would restore all, and so undo what a notebook's backend sets when it starts.
     """
-    before = {key: mpl.rcParams[key] for key in _STYLE}
-    mpl.rcParams.update(_STYLE)
+    settings: Any = mpl.rcParams
+    before = {key: settings[key] for key in _STYLE}
+    settings.update(_STYLE)
     try:
         yield
     finally:
-        mpl.rcParams.update(before)
+        settings.update(before)
 
 
 def _of(options: tuple[Any, ...], index: int) -> Any:

@@ -119,9 +119,7 @@ def minimal(B: torch.Tensor, activation: Activation) -> torch.Tensor:
     return 1 - activation.c1**2 / B.shape[-1] * (B * _solve(F, B)).sum(dim=(-2, -1))
 
 
-def reconstruct(
-    A: torch.Tensor, B: torch.Tensor, activation: Activation, x: torch.Tensor
-) -> torch.Tensor:
+def reconstruct(A: torch.Tensor, B: torch.Tensor, activation: Activation, x: torch.Tensor) -> torch.Tensor:
     """x̂ = Aσ(Bx) for each row x of a batch.
 
     Parameters
@@ -142,9 +140,7 @@ def reconstruct(
     return activations.check(activation)(x @ B.mT) @ A.mT
 
 
-def empirical(
-    A: torch.Tensor, B: torch.Tensor, activation: Activation, data: torch.Tensor
-) -> torch.Tensor:
+def empirical(A: torch.Tensor, B: torch.Tensor, activation: Activation, data: torch.Tensor) -> torch.Tensor:
     """Mean squared error per dimension of x̂ = Aσ(Bx) over the rows of `data`.
 
     Takes what :func:`reconstruct` does, with `data` of shape (..., batch, d); returns shape (...).

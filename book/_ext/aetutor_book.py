@@ -45,7 +45,9 @@ class ClaimsTable(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Build the table from the record of the last run of the tests."""
         if not claims.RECORD.exists():
-            logger.warning("no record of the claims' checks: 'make book' makes it", location=self.get_location())
+            logger.warning(
+                "no record of the claims' checks: 'make book' makes it", location=self.get_location()
+            )
             return []
         self.env.note_dependency(str(claims.RECORD))
         record = claims.record()

@@ -21,7 +21,16 @@ FETCHED = [
     ("embed", "src"),
     ("object", "data"),
 ]
-FETCHED_LINKS = {"stylesheet", "icon", "preload", "prefetch", "modulepreload", "preconnect", "dns-prefetch", "manifest"}
+FETCHED_LINKS = {
+    "stylesheet",
+    "icon",
+    "preload",
+    "prefetch",
+    "modulepreload",
+    "preconnect",
+    "dns-prefetch",
+    "manifest",
+}
 REMOTE = re.compile(r"^(?:https?:)?//", re.IGNORECASE)
 REMOTE_IN_CSS = re.compile(r"""(?:url\(\s*|@import\s+)['"]?((?:https?:)?//[^'")\s]+)""", re.IGNORECASE)
 # A page's own scripts that name a script, a style or a module on another host.
@@ -61,7 +70,9 @@ def test_the_scan_finds_what_is_planted(planted):
 
 
 def test_the_scan_allows_links():
-    assert not third_party('<a href="https://example.org">x</a><link rel="canonical" href="https://example.org">')
+    assert not third_party(
+        '<a href="https://example.org">x</a><link rel="canonical" href="https://example.org">'
+    )
 
 
 def html_files(site):
@@ -74,7 +85,10 @@ def test_every_page_is_built(site):
 
 
 def test_no_page_asks_another_host(site):
-    found = {str(path.relative_to(site)): third_party(path.read_text(encoding="utf-8")) for path in html_files(site)}
+    found = {
+        str(path.relative_to(site)): third_party(path.read_text(encoding="utf-8"))
+        for path in html_files(site)
+    }
     assert not {page: addresses for page, addresses in found.items() if addresses}
 
 

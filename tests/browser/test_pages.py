@@ -96,7 +96,7 @@ def test_page(browser, address, name, width):
         state = tab.page.evaluate(
             """() => ({
                 formulas: document.querySelectorAll(".math").length,
-                typeset: [...document.querySelectorAll(".math")].filter(e => e.querySelector("mjx-container")).length,
+                typeset: document.querySelectorAll(".math:has(mjx-container)").length,
                 wrong: document.querySelectorAll("mjx-merror").length,
                 sideways: document.documentElement.scrollWidth - document.documentElement.clientWidth,
                 broken: [...document.images].filter(i => i.offsetParent && !i.naturalWidth).map(i => i.src),
@@ -152,7 +152,9 @@ def test_dark_plots_are_dark_and_photographs_are_not_inverted(browser, address):
     with visit(browser, address, scheme="dark") as tab:
         tab.open(f"{address}/book/model/compressing-with-signs.html")
         filters = tab.page.evaluate(
-            "[...document.querySelectorAll('figure img')].map(i => [i.classList.contains('photo'), getComputedStyle(i).filter])"
+            """() => [...document.querySelectorAll("figure img")].map(
+                i => [i.classList.contains("photo"), getComputedStyle(i).filter]
+            )"""
         )
         assert {photo for photo, _ in filters} == {True, False}
         assert all(("invert" in how) != photo for photo, how in filters)

@@ -35,7 +35,8 @@ def test_the_scan_sees_what_sphinx_sees(tmp_path):
     page.parent.mkdir()
     (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: book/one\n", encoding="utf-8")
     page.write_text(
-        "````{prf:theorem} Named (twice)\n:label: thm-a\n:nonumber:\n\nText.\n````\n\n:::{prf:lemma}\nNo label.\n:::\n",
+        "````{prf:theorem} Named (twice)\n:label: thm-a\n:nonumber:\n\nText.\n````\n\n"
+        ":::{prf:lemma}\nNo label.\n:::\n",
         encoding="utf-8",
     )
     found = [(c.kind, c.label, c.title) for c in claims.claims(page.parent)]

@@ -39,7 +39,9 @@ def test_trace_and_rank(claim):
         Q = torch.linalg.qr(U).Q
         P = 3 * Q @ Q.mT
         trace = P.diagonal(dim1=-2, dim2=-1).sum(-1)
-        claim.equal(f"rank {rank}: equality for 500 projections", rank * P.square().sum((-2, -1)), trace**2, 1e-10)
+        claim.equal(
+            f"rank {rank}: equality for 500 projections", rank * P.square().sum((-2, -1)), trace**2, 1e-10
+        )
 
 
 @pytest.mark.claim("lem-powers")
@@ -62,7 +64,12 @@ def test_reward_costs_punishment(claim):
                 cost = (tight.mT @ tight * power).sum((-2, -1))
                 reward_tight = (tight * B.mT).sum((-2, -1)) ** 2
                 bound = reward_tight / (min(n, d) if order == 1 else n)
-                claim.at_least(f"n = {n}, d = {d}, power {order}: the decoder that comes closest, found by regression", cost / bound, 1, 1e-8)
+                claim.at_least(
+                    f"n = {n}, d = {d}, power {order}: the decoder that comes closest, found by regression",
+                    cost / bound,
+                    1,
+                    1e-8,
+                )
 
 
 @pytest.mark.claim("thm-low-rate")
@@ -98,7 +105,9 @@ def test_frame_bound(claim):
         claim.at_least(f"n = {n}, d = {d}: 500 random encoders", potential, n**2 / d, 1e-10)
     angles = 2 * np.pi * torch.arange(5) / 5
     harmonic = torch.stack([angles.cos(), angles.sin()], dim=1).double()
-    claim.equal("the potential of five equally spaced vectors", (harmonic @ harmonic.T).square().sum(), 25 / 2, 1e-5)
+    claim.equal(
+        "the potential of five equally spaced vectors", (harmonic @ harmonic.T).square().sum(), 25 / 2, 1e-5
+    )
     B = encoders.gaussian(9, 4, seed=3).requires_grad_()
     optimizer = torch.optim.LBFGS([B], max_iter=500, tolerance_grad=1e-12, tolerance_change=1e-16)
 
@@ -111,19 +120,26 @@ def test_frame_bound(claim):
 
     optimizer.step(closure)
     rows = encoders.normalize(B.detach())
-    claim.equal("n = 9, d = 4: L-BFGS on the potential ends at a tight frame", rows.T @ rows, 9 / 4 * np.eye(4), 1e-4)
+    claim.equal(
+        "n = 9, d = 4: L-BFGS on the potential ends at a tight frame", rows.T @ rows, 9 / 4 * np.eye(4), 1e-4
+    )
 
 
 @pytest.mark.claim("prop-tied")
 def test_limit_for_tied_weights(claim):
     for activation in NONLINEAR:
         for n, d in ((2, 1), (3, 2), (8, 4), (24, 8)):
-            candidates = [encoders.gaussian(n, d, seed=1, batch=200), encoders.tight_frame(n, d, seed=2, batch=200)]
+            candidates = [
+                encoders.gaussian(n, d, seed=1, batch=200),
+                encoders.tight_frame(n, d, seed=2, batch=200),
+            ]
             B = torch.cat(candidates)
             betas = torch.linspace(-0.5, 1.5, 81, dtype=torch.float64)[:, None, None, None]
             risks = risk.population(betas * B.mT / activation.c1, B, activation)
             bound = 1 - n / (n + activation.gain * d)
-            claim.at_least(f"{activation.name}, n = {n}, d = {d}: 400 encoders, 81 values of β", risks, bound, 1e-12)
+            claim.at_least(
+                f"{activation.name}, n = {n}, d = {d}: 400 encoders, 81 values of β", risks, bound, 1e-12
+            )
 
 
 @pytest.mark.claim("thm-high-rate")
@@ -132,7 +148,9 @@ def test_limit_above_rate_one(claim):
         for n, d in ((3, 2), (5, 3), (8, 4), (7, 1)):
             risks, _ = search(n, d, activation, steps=250)
             bound = 1 - n / (n + activation.gain * d)
-            claim.at_least(f"{activation.name}, n = {n}, d = {d}: 24 searches, strictly above", risks, bound, -1e-6)
+            claim.at_least(
+                f"{activation.name}, n = {n}, d = {d}: 24 searches, strictly above", risks, bound, -1e-6
+            )
     # Both matrices free, without the formula for the best decoder.
     generator = torch.Generator().manual_seed(5)
     B = encoders.gaussian(6, 3, generator, batch=10).requires_grad_()
@@ -143,7 +161,9 @@ def test_limit_above_rate_one(claim):
         value = risk.population(A, encoders.normalize(B), sign)
         value.sum().backward()
         optimizer.step()
-    claim.at_least("sign, n = 6, d = 3: Adam on both matrices, ten starts", value, limits.isotropic(2, sign), -1e-6)
+    claim.at_least(
+        "sign, n = 6, d = 3: Adam on both matrices, ten starts", value, limits.isotropic(2, sign), -1e-6
+    )
 
 
 @pytest.mark.claim("prop-mercedes")
@@ -151,9 +171,13 @@ def test_three_vectors(claim):
     angles = 2 * np.pi * torch.arange(3, dtype=torch.float64) / 3
     B = torch.stack([angles.cos(), angles.sin()], dim=1)
     expected = 1 - 9 / (4 * math.pi)
-    A = risk.least_squares_decoder(B, sign, sources.Gaussian(2).sample(1_000_000, seed=0, dtype=torch.float64))
+    A = risk.least_squares_decoder(
+        B, sign, sources.Gaussian(2).sample(1_000_000, seed=0, dtype=torch.float64)
+    )
     simulated = risk.monte_carlo(A, B, sign, sources.Gaussian(2), 2_000_000, seed=1)
-    claim.equal("decoder by regression, risk by simulation", simulated.mean, expected, 4.5 * simulated.standard_error)
+    claim.equal(
+        "decoder by regression, risk by simulation", simulated.mean, expected, 4.5 * simulated.standard_error
+    )
     claim.equal("exact risk of the best decoder", risk.minimal(B, sign), expected, 1e-12)
 
 
@@ -173,7 +197,9 @@ def test_haar_frames(claim):
                     risk.minimal(B, activation),
                     1e-12,
                 )
-            claim.equal(f"{activation.name}, r = {rate}, d = 480: tied risk against the limit", gaps[-1], 0, 0.003)
+            claim.equal(
+                f"{activation.name}, r = {rate}, d = 480: tied risk against the limit", gaps[-1], 0, 0.003
+            )
             if rate > 1:
                 slope = np.polyfit(np.log([30, 120, 480]), np.log(gaps), 1)[0]
                 claim.equal(f"{activation.name}, r = {rate}: the gap's power of d", slope, -1, 0.25)
@@ -204,7 +230,9 @@ def test_shape_of_the_limit(claim):
         claim.equal(f"g = {gain:.2f}: r·R(r)/g at r = 10⁶", 1e6 * limits.isotropic(1e6, gain) / gain, 1, 1e-5)
     table = np.array([limits.isotropic(rates, gain) for gain in gains])
     claim.at_least("increasing in the gain", np.diff(table, axis=0), 0)
-    claim.at_least("the sign's limit is above Shannon's", limits.isotropic(rates, sign), limits.shannon(rates))
+    claim.at_least(
+        "the sign's limit is above Shannon's", limits.isotropic(rates, sign), limits.shannon(rates)
+    )
 
 
 @pytest.mark.claim("prop-rotation-signs")
@@ -215,7 +243,7 @@ def test_rotation_and_signs(claim):
         x[0] = 2.0
         if name == "a random vector":
             x = torch.randn(d, generator=generator, dtype=torch.float64)
-        O = encoders.orthogonal(d, d, generator, batch=40_000)  # noqa: N806
+        O = encoders.orthogonal(d, d, generator, batch=40_000)
         z = torch.where(O @ x >= 0, 1.0, -1.0).double()
         direction = (O.mT @ z.unsqueeze(-1)).squeeze(-1)
         s = (direction @ x) / direction.square().sum(-1)  # the least-squares scale

@@ -47,10 +47,14 @@ def test_distortion_rate_function(claim):
         ratio = np.where(channel > 0, channel, 1) / np.where(channel > 0, q, 1)
         rates.append(float(np.sum(p[:, None] * channel * np.log2(ratio))))
         distortions.append(float(np.sum(p[:, None] * channel * cost)))
-    claim.equal("Blahut's algorithm on a grid of 481 points, four slopes", limits.shannon(rates), distortions, 2e-3)
+    claim.equal(
+        "Blahut's algorithm on a grid of 481 points, four slopes", limits.shannon(rates), distortions, 2e-3
+    )
     levels = np.arange(1, 65)
     claim.at_least(
-        "no quantiser of 1 to 64 levels is below it", limits.lloyd_max(levels), limits.shannon(np.log2(levels))
+        "no quantiser of 1 to 64 levels is below it",
+        limits.lloyd_max(levels),
+        limits.shannon(np.log2(levels)),
     )
 
 
@@ -66,9 +70,7 @@ def test_best_one_bit_quantiser(claim):
         key=lambda result: result.fun,
     )
     claim.equal("threshold and values free, simplex search from random starts", best.fun, 1 - 2 / np.pi, 1e-8)
-    claim.equal(
-        "where the search ends", best.x, [0, -math.sqrt(2 / np.pi), math.sqrt(2 / np.pi)], 1e-3
-    )
+    claim.equal("where the search ends", best.x, [0, -math.sqrt(2 / np.pi), math.sqrt(2 / np.pi)], 1e-3)
 
 
 @pytest.mark.claim("prop-lloyd")
@@ -84,7 +86,12 @@ def test_lloyds_conditions(claim):
         start = np.sort(rng.normal(size=levels))
         found = optimize.minimize(distortion, start, method="BFGS", options={"gtol": 1e-7})
         quantizer = limits.lloyd_max_quantizer(levels)
-        claim.equal(f"{levels} levels: values found by minimising the distortion itself", np.sort(found.x), quantizer.points, 1e-4)
+        claim.equal(
+            f"{levels} levels: values found by minimising the distortion itself",
+            np.sort(found.x),
+            quantizer.points,
+            1e-4,
+        )
         claim.equal(f"{levels} levels: its distortion", found.fun, limits.lloyd_max(levels), 1e-8)
     cuts, points = quantizer.thresholds, quantizer.points
     edges = [-np.inf, *cuts, np.inf]
@@ -115,9 +122,15 @@ def test_mehler(claim):
     for rho in (-0.9, -0.3, 0.5, 0.99, 1.0):
         y = rho * x[:, None] + math.sqrt(1 - rho**2) * x[None, :]
         table = [
-            [np.sum(w[:, None] * w * hermite(j, x)[:, None] * hermite(k, y)) for k in range(8)] for j in range(8)
+            [np.sum(w[:, None] * w * hermite(j, x)[:, None] * hermite(k, y)) for k in range(8)]
+            for j in range(8)
         ]
-        claim.equal(f"ρ = {rho}: two-dimensional Gauss–Hermite quadrature, degrees to 7", table, np.diag(rho ** np.arange(8.0)), 1e-9)
+        claim.equal(
+            f"ρ = {rho}: two-dimensional Gauss–Hermite quadrature, degrees to 7",
+            table,
+            np.diag(rho ** np.arange(8.0)),
+            1e-9,
+        )
 
 
 @pytest.mark.claim("prop-kernel")
@@ -128,23 +141,37 @@ def test_kernel(claim):
         for rho in (0.4, 0.95):
             products = activation(g) * activation(rho * g + math.sqrt(1 - rho**2) * noise)
             error = 4.5 * products.std() / math.sqrt(products.size)
-            claim.equal(f"{activation.name}, ρ = {rho}: 2 million pairs", activation.kernel(rho), products.mean(), error)
+            claim.equal(
+                f"{activation.name}, ρ = {rho}: 2 million pairs",
+                activation.kernel(rho),
+                products.mean(),
+                error,
+            )
         rho = np.linspace(-1, 1, 2001)
         f = activation.kernel(rho)
         claim.equal(f"{activation.name}: odd", f, -f[::-1], 1e-12)
         claim.at_least(f"{activation.name}: increasing", np.diff(f), 0)
         claim.at_least(f"{activation.name}: ρf(ρ) ≥ c₁²ρ²", rho * f, activation.c1**2 * rho**2, 1e-12)
-        claim.at_least(f"{activation.name}: f(1)ρ² ≥ ρf(ρ)", activation.second_moment * rho**2, rho * f, 1e-12)
+        claim.at_least(
+            f"{activation.name}: f(1)ρ² ≥ ρf(ρ)", activation.second_moment * rho**2, rho * f, 1e-12
+        )
         orders = np.arange(1, 400, 2)
         series = (activation.hermite(orders) ** 2 * 0.8**orders).sum()
-        claim.equal(f"{activation.name}, ρ = 0.8: 200 terms of the series in ρ", activation.kernel(0.8), series, 1e-11)
+        claim.equal(
+            f"{activation.name}, ρ = 0.8: 200 terms of the series in ρ", activation.kernel(0.8), series, 1e-11
+        )
 
 
 @pytest.mark.claim("prop-arcsine")
 def test_arcsine_law(claim):
     for rho in (-0.8, -0.1, 0.3, 0.7, 0.999):
         quadrant = stats.multivariate_normal(cov=[[1, rho], [rho, 1]]).cdf([0, 0])
-        claim.equal(f"ρ = {rho}: SciPy's bivariate normal distribution function", sign.kernel(rho), 4 * quadrant - 1, 1e-6)
+        claim.equal(
+            f"ρ = {rho}: SciPy's bivariate normal distribution function",
+            sign.kernel(rho),
+            4 * quadrant - 1,
+            1e-6,
+        )
 
 
 @pytest.mark.claim("prop-gain")
@@ -170,7 +197,9 @@ def test_code_sees_its_own_direction(claim):
     for activation in (sign, tanh, cubic):
         products = activation(x @ b)[:, None] * x
         error = 4.5 * products.std(dim=0) / 1000
-        claim.equal(f"{activation.name}: a million samples, d = 8", products.mean(dim=0), activation.c1 * b, error)
+        claim.equal(
+            f"{activation.name}: a million samples, d = 8", products.mean(dim=0), activation.c1 * b, error
+        )
 
 
 @pytest.mark.claim("thm-population-risk")
@@ -206,7 +235,10 @@ def test_best_decoder(claim):
         best = risk.optimal_decoder(B, activation)
         claim.equal(f"{activation.name}: L-BFGS on the risk, from zero", A, best, 1e-5)
         claim.equal(
-            f"{activation.name}: its risk", risk.population(A, B, activation), risk.minimal(B, activation), 1e-9
+            f"{activation.name}: its risk",
+            risk.population(A, B, activation),
+            risk.minimal(B, activation),
+            1e-9,
         )
         other = best + torch.randn(best.shape, generator=torch.Generator().manual_seed(5), dtype=best.dtype)
         square = ((other - best) @ risk.kernel_matrix(B, activation) @ (other - best).T).trace() / 5
@@ -223,7 +255,14 @@ def test_kernel_dominates_its_linear_part(claim):
     B = encoders.gaussian(12, 5, seed=6, batch=200)
     G = B @ B.mT
     for order in (1, 3, 5):
-        claim.at_least(f"power {order}: least eigenvalue of 200 entrywise powers", torch.linalg.eigvalsh(G**order), 0, 1e-12)
+        claim.at_least(
+            f"power {order}: least eigenvalue of 200 entrywise powers",
+            torch.linalg.eigvalsh(G**order),
+            0,
+            1e-12,
+        )
     for activation in (sign, tanh, hard_tanh, cubic):
         rest = risk.kernel_matrix(B, activation) - activation.c1**2 * G
-        claim.at_least(f"{activation.name}: least eigenvalue of f(G) − c₁²G", torch.linalg.eigvalsh(rest), 0, 1e-12)
+        claim.at_least(
+            f"{activation.name}: least eigenvalue of f(G) − c₁²G", torch.linalg.eigvalsh(rest), 0, 1e-12
+        )
