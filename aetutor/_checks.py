@@ -108,8 +108,12 @@ def batches(a: Any, a_name: str, b: Any, b_name: str) -> None:
         ) from None
 
 
-def generator(seed: Any) -> torch.Generator:
-    """A CPU generator from an integer seed, or the generator that came."""
+def generator(seed: Any, purpose: str) -> torch.Generator:
+    """A CPU generator from an integer seed, or the generator that came.
+
+    An integer is mixed with the purpose, so that an encoder and samples drawn with the same seed
+    are independent: drawn from one stream, the first samples would be the encoder's own rows.
+    """
     import torch
 
     if isinstance(seed, torch.Generator):
@@ -119,4 +123,6 @@ def generator(seed: Any) -> torch.Generator:
                 f"every device sees the same ones), got a generator on {seed.device}"
             )
         return seed
-    return torch.Generator().manual_seed(count(seed, "seed", minimum=0))
+    entropy = [count(seed, "seed", minimum=0), *purpose.encode()]
+    state = np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(state))

@@ -499,7 +499,7 @@ sign = Activation(
         kernel_derivative=lambda rho: (2 / np.pi) / _library(rho).sqrt((1 - rho) * (1 + rho)),
     ),
 )
-"""sign(x), with sign(0) = +1: one bit for each row of the encoder."""
+"""sign(x), with sign(0) = +1, which gives one bit for each row of the encoder."""
 
 identity = Activation(
     "identity",
@@ -507,7 +507,7 @@ identity = Activation(
     (),
     ClosedForm(1.0, 1.0, lambda rho: 1 * rho, lambda rho: _library(rho).ones_like(rho)),
 )
-"""x itself: the linear autoencoder."""
+"""x itself, which makes the autoencoder linear."""
 
 tanh = Activation("tanh", lambda x: _library(x).tanh(x))
 """tanh(x)."""

@@ -127,7 +127,7 @@ def _shape(n: Any, d: Any, batch: int | Sequence[int]) -> tuple[int, ...]:
 
 
 def _draw(shape: tuple[int, ...], seed: int | torch.Generator) -> torch.Tensor:
-    return torch.randn(shape, generator=_checks.generator(seed), dtype=torch.float64)
+    return torch.randn(shape, generator=_checks.generator(seed, "encoder"), dtype=torch.float64)
 
 
 def _stiefel(shape: tuple[int, ...], seed: int | torch.Generator) -> torch.Tensor:

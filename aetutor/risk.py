@@ -236,7 +236,7 @@ def monte_carlo(
     if source.dimension != d:
         raise ValueError(f"source must have dimension d = {d} to go with B, got {source.dimension}")
     total = _checks.count(samples, "samples", minimum=2)
-    generator = _checks.generator(seed)
+    generator = _checks.generator(seed, "monte carlo")
     problems = math.prod(torch.broadcast_shapes(A.shape[:-2], B.shape[:-2]))
     chunk = max(1, 2**22 // (problems * (n + d)))
 

@@ -80,7 +80,7 @@ class Gaussian(Source):
     ) -> torch.Tensor:
         """Draw independent samples; see :meth:`Source.sample`."""
         shape = (_checks.count(count, "count"), self.d)
-        return torch.randn(shape, generator=_checks.generator(seed), dtype=dtype).to(device)
+        return torch.randn(shape, generator=_checks.generator(seed, "samples"), dtype=dtype).to(device)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -129,7 +129,7 @@ class Images(Source):
     ) -> torch.Tensor:
         """Draw rows with replacement; see :meth:`Source.sample`."""
         shape = (_checks.count(count, "count"),)
-        rows = torch.randint(len(self), shape, generator=_checks.generator(seed))
+        rows = torch.randint(len(self), shape, generator=_checks.generator(seed, "samples"))
         return self.data[rows].to(device, dtype)
 
     def split(self, held_out: int, seed: int | torch.Generator = 0) -> tuple[Images, Images]:
@@ -140,7 +140,7 @@ class Images(Source):
         held_out = _checks.count(held_out, "held_out")
         if held_out >= len(self):
             raise ValueError(f"held_out must be less than the {len(self)} images there are, got {held_out}")
-        order = torch.randperm(len(self), generator=_checks.generator(seed))
+        order = torch.randperm(len(self), generator=_checks.generator(seed, "split"))
         return (
             Images(self.name, self.data[order[held_out:]], self.shape),
             Images(self.name, self.data[order[:held_out]], self.shape),
@@ -271,7 +271,7 @@ def patches(size: int = 12, count: int = 20_000, seed: int | torch.Generator = 0
         Of dimension size².
     """
     size, count = _checks.count(size, "size"), _checks.count(count, "count")
-    generator = _checks.generator(seed)
+    generator = _checks.generator(seed, "patches")
     photographs = _package("sklearn.datasets").load_sample_images().images
     # Rec. 601 luma, the usual grey of a photograph.
     grey = [torch.from_numpy(p / 255.0 @ np.array([0.299, 0.587, 0.114])) for p in photographs]

