@@ -163,10 +163,12 @@ def test_empirical_and_least_squares():
 
 
 def test_more_codes_than_samples():
-    x = sources.Gaussian(5).sample(6, 0, dtype=torch.float64)
-    A = risk.least_squares_decoder(encoders.gaussian(20, 5, 0), sign, x)
-    assert A.isfinite().all()
-    assert risk.empirical(A, encoders.gaussian(20, 5, 0), sign, x) < 1e-12
+    x, B = sources.Gaussian(5).sample(6, 0, dtype=torch.float64), encoders.gaussian(40, 5, 0)
+    codes = sign(x @ B.T)
+    assert torch.linalg.matrix_rank(codes) == len(x), "six codes that no linear rule confuses"
+    A = risk.least_squares_decoder(B, sign, x)
+    assert torch.allclose(A, (torch.linalg.pinv(codes) @ x).T, atol=1e-9)
+    assert risk.empirical(A, B, sign, x) < 1e-12
 
 
 def test_a_readers_activation_goes_all_the_way():
