@@ -9,7 +9,18 @@ from typing import Any as _Any
 
 __version__ = "0.1.0"
 
-_SUBMODULES = ("activations", "encoders", "limits", "plotting", "risk", "sources")
+_SUBMODULES = (
+    "activations",
+    "descent",
+    "encoders",
+    "limits",
+    "plotting",
+    "risk",
+    "sgd",
+    "sources",
+    "spectrum",
+    "trajectory",
+)
 __all__ = [*_SUBMODULES, "__version__"]
 
 

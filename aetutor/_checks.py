@@ -22,6 +22,36 @@ def count(value: Any, name: str, minimum: int = 1) -> int:
     return number
 
 
+def positive(value: Any, name: str, zero: bool = False) -> float:
+    """A finite number greater than 0, or at least 0 where `zero` may come."""
+    array = real_array(value, name)
+    if array.ndim or not np.isfinite(array) or array < 0 or (array == 0 and not zero):
+        raise ValueError(
+            f"{name} must be a finite number {'of at least' if zero else 'greater than'} 0, got {value!r}"
+        )
+    return float(array)
+
+
+def times(value: Any, name: str) -> np.ndarray:
+    """Finite, increasing times from 0 on; a number T > 0 stands for 201 of them, from 0 to T."""
+    array = real_array(value, name)
+    if array.ndim == 0:
+        array = np.linspace(0, positive(value, name), 201)
+    if array.ndim != 1 or array.size < 2 or array[0] != 0 or not np.all(np.diff(array) > 0):
+        raise ValueError(f"{name} must be increasing numbers, the first of them 0, got {value!r}")
+    if not np.isfinite(array[-1]):
+        raise ValueError(f"{name} must be finite, got {value!r}")
+    return array
+
+
+def steps(value: Any, name: str, last: int) -> frozenset[int]:
+    """Numbers of steps between 0 and `last`."""
+    found = frozenset(count(step, name, minimum=0) for step in value)
+    if found and max(found) > last:
+        raise ValueError(f"{name} must be at most the {last} steps that are taken, got {max(found)}")
+    return found
+
+
 def rates(value: Any, name: str = "rate") -> np.ndarray:
     """Finite positive rates as a float64 array."""
     array = real_array(value, name)
@@ -96,6 +126,33 @@ def alike(a: torch.Tensor, a_name: str, b: torch.Tensor, b_name: str) -> None:
         raise TypeError(f"{a_name} and {b_name} must share a dtype, got {a.dtype} and {b.dtype}")
     if a.device != b.device:
         raise ValueError(f"{a_name} and {b_name} must be on the same device, got {a.device} and {b.device}")
+
+
+def device(value: Any, dtype: torch.dtype) -> torch.device:
+    """A device that is there; "auto" is CUDA, then MPS (no double precision), then the CPU."""
+    import torch
+
+    if value == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        single = torch.finfo(dtype).bits <= 32
+        return torch.device("mps" if single and torch.backends.mps.is_available() else "cpu")
+    try:
+        chosen = torch.device(value)
+        torch.empty(0, dtype=dtype, device=chosen)
+    except (RuntimeError, TypeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device must be one that PyTorch can use here, got {value!r} ({reason})") from None
+    return chosen
+
+
+def floating(dtype: Any) -> torch.dtype:
+    """torch.float32 or torch.float64."""
+    import torch
+
+    if dtype not in (torch.float32, torch.float64):
+        raise TypeError(f"dtype must be torch.float32 or torch.float64, got {dtype!r}")
+    return dtype
 
 
 def batches(a: Any, a_name: str, b: Any, b_name: str) -> None:

@@ -303,9 +303,9 @@ def _trim(coefficients: np.ndarray) -> np.ndarray:
 
 def _clenshaw(coefficients: np.ndarray, y: Any) -> tuple[Any, Any, Any]:
     """Clenshaw's recurrence in y = T₂(x), shared by the odd and the even series."""
-    b0, b1 = 0 * y, 0 * y
+    b0, b1, twice = 0 * y, 0 * y, 2 * y
     for a in coefficients[::-1].tolist():
-        b0, b1 = a + 2 * y * b0 - b1, b0
+        b0, b1 = twice * b0 - b1 + a, b0
     return b0, b1, y
 
 

@@ -17,7 +17,9 @@ from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-__all__ = ["COLORS", "figure", "gallery", "matrix", "simulation", "theory"]
+from aetutor.trajectory import Trajectory
+
+__all__ = ["COLORS", "figure", "gallery", "matrix", "simulation", "theory", "trajectory"]
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#444444")
 """Blue, vermilion, green, purple, orange, sky blue, dark grey."""
@@ -108,6 +110,39 @@ def simulation(
         label=label,
         zorder=3,
     )
+
+
+def trajectory(
+    ax: Axes, run: Trajectory, label: str | None = None, color: int = 0, *, excess: bool = False
+) -> None:
+    """Draw the risk of any :class:`~aetutor.trajectory.Trajectory` against its limit.
+
+    Theory, a run without matrices, is a line. A run with matrices is at most 25 points, the mean over its
+    problems with standard errors; a dotted line marks the limit.
+
+    Parameters
+    ----------
+    ax : Axes
+    run : Trajectory
+    label : str, optional
+    color : int
+        Index into :data:`COLORS`.
+    excess : bool
+        Draw risk/limit − 1 on a logarithmic axis, and no limit.
+    """
+    values = run.risk.reshape(-1, len(run.times))
+    if excess:
+        values = values / run.limit - 1
+        ax.set_yscale("log")
+    else:
+        ax.axhline(run.limit, color=_of(COLORS, color), linestyle=":", linewidth=1, zorder=1)
+    if run.B is None:
+        theory(ax, run.times, values.mean(axis=0), label, color)
+        return
+    shown = np.unique(np.linspace(0, len(run.times) - 1, 25).round().astype(int))
+    values = values[:, shown]
+    error = values.std(axis=0, ddof=1) / len(values) ** 0.5 if len(values) > 1 else None
+    simulation(ax, run.times[shown], values.mean(axis=0), error, label, color)
 
 
 def matrix(ax: Axes, values: Any, title: str = "", limit: float = 1.0) -> None:

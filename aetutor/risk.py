@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from aetutor import _checks, activations
+from aetutor import _checks, _progress, activations
 from aetutor.activations import Activation
 from aetutor.sources import Source
 
@@ -241,7 +241,7 @@ def monte_carlo(
     chunk = max(1, 2**22 // (problems * (n + d)))
 
     done, mean, squares = 0, torch.zeros(()), torch.zeros(())
-    bar = _progress_bar(total, progress)
+    bar = _progress.bar(total, "sample", progress)
     while done < total:
         count = min(chunk, total - done)
         x = source.sample(count, generator, dtype=B.dtype, device=B.device)
@@ -259,12 +259,6 @@ def monte_carlo(
     if problems == 1 and mean.ndim == 0:
         return MonteCarlo(float(mean), float(standard_error), total)
     return MonteCarlo(mean, standard_error, total)
-
-
-def _progress_bar(total: int, show: bool) -> Any:
-    from tqdm.auto import tqdm
-
-    return tqdm(total=total, unit="sample", unit_scale=True, disable=not show)
 
 
 def _samples(x: Any, name: str, B: torch.Tensor) -> torch.Tensor:
@@ -287,11 +281,9 @@ def _kernel_matrix(B: torch.Tensor, activation: Activation) -> torch.Tensor:
 def _solve(F: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
     """F⁻¹ right for symmetric F ⪰ 0, by Cholesky; by least squares where F is nearly singular."""
     n = F.shape[-1]
-    threshold = 10 * n * torch.finfo(F.dtype).eps
-    L, info = torch.linalg.cholesky_ex(F)
-    pivots = L.detach().diagonal(dim1=-2, dim2=-1).square().amin(dim=-1)
     scale = F.detach().diagonal(dim1=-2, dim2=-1).amax(dim=-1)
-    sound = (info == 0) & (pivots > threshold * scale)
+    L, info = torch.linalg.cholesky_ex(F)
+    sound = _is_sound(L.detach(), info, scale)
     if bool(sound.all()):
         return torch.cholesky_solve(right, L)
     batch = torch.broadcast_shapes(F.shape[:-2], right.shape[:-2])
@@ -301,5 +293,15 @@ def _solve(F: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
     eye = torch.eye(n, dtype=F.dtype, device=F.device)
     safe = torch.where(sound[..., None, None], F, eye)
     direct = torch.cholesky_solve(right, torch.linalg.cholesky(safe))
-    fallback = torch.linalg.pinv(F, rtol=threshold, hermitian=True) @ right
+    fallback = torch.linalg.pinv(F, rtol=_threshold(F), hermitian=True) @ right
     return torch.where(sound[..., None, None], direct, fallback)
+
+
+def _is_sound(L: torch.Tensor, info: torch.Tensor, scale: torch.Tensor | float) -> torch.Tensor:
+    """Whether the Cholesky factor of a matrix with diagonal up to `scale` can be trusted."""
+    pivots = L.diagonal(dim1=-2, dim2=-1).square().amin(dim=-1)
+    return (info == 0) & (pivots > _threshold(L) * scale)
+
+
+def _threshold(F: torch.Tensor) -> float:
+    return 10 * F.shape[-1] * torch.finfo(F.dtype).eps
