@@ -190,7 +190,8 @@ def test_numpy_functions_serve_tensors():
 
 
 def test_torch_is_not_imported():
-    code = "import sys, aetutor; aetutor.limits.isotropic(1); sys.exit('torch' in sys.modules)"
+    uses = "aetutor.limits.isotropic(1); aetutor.spectrum.learning_curve(1)"
+    code = f"import sys, aetutor; {uses}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from aetutor import plotting
+from aetutor import descent, encoders, plotting, spectrum
+from aetutor.activations import sign
 
 
 @pytest.fixture(autouse=True)
@@ -27,6 +28,30 @@ def test_theory_is_lines_and_simulation_points():
     assert points.get_marker() == "s"
     assert line.get_color() == points.get_color() == plotting.COLORS[1]
     assert [text.get_text() for text in ax.legend().get_texts()] == ["theory", "simulation"]
+
+
+def test_any_trajectory_is_drawn_against_its_limit():
+    start = encoders.gaussian(6, 6, 0, batch=3)
+    runs = [
+        descent.projected_gradient(start, sign, steps=40),
+        descent.projected_gradient(start[0], sign, steps=5),
+        descent.tied_flow(start[0], sign, 2.0),
+        spectrum.learning_curve(1.0, sign, 40),
+        spectrum.replicator(1.0, sign, 4.0),
+    ]
+    for run in runs:
+        _, ax = plotting.figure()
+        plotting.trajectory(ax, run, "label", 2)
+        assert ax.lines[0].get_ydata()[0] == run.limit
+        drawn = ax.lines[1]
+        assert drawn.get_xdata()[0] == 0
+        assert drawn.get_xdata()[-1] == run.times[-1]
+        assert drawn.get_ydata()[-1] == pytest.approx(run.risk[..., -1].mean())
+        assert (drawn.get_marker() == "None") == (run.B is None)
+        assert len(ax.containers) == (run.B is not None)
+        plotting.trajectory(ax, run, excess=True)
+        assert ax.get_yscale() == "log"
+    assert len(ax.lines) == 3
 
 
 def test_style_does_not_leak():

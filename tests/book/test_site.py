@@ -145,7 +145,10 @@ def test_no_output_is_an_error(article):
     assert not re.search(r"Traceback|Error:|Warning:", outputs)
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page.split("/")[1] in ("model", "minimizers")])
+PARTS = ("model", "minimizers", "gradient-methods")
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.split("/")[1] in PARTS])
 def test_chapters_have_the_parts_of_a_chapter(page, site):
     soup = BeautifulSoup((site / f"{page}.html").read_text(encoding="utf-8"), "html.parser")
     titles = " ".join(tag.get_text() for tag in soup.find_all("h2"))
