@@ -26,7 +26,7 @@ bench: .venv/ready ## side-by-side timings
 	$(BIN)/python -m benchmarks
 
 pins: ## write requirements.txt anew from what pyproject.toml resolves to today
-	$(PYTHON) -m venv --clear _build/pins && _build/pins/bin/pip install '.[book,test]'
+	$(PYTHON) -m venv --clear _build/pins && _build/pins/bin/pip install '.[book,test,bench]'
 	_build/pins/bin/pip freeze --exclude aetutor | sed 's/+cpu$$//' > requirements.txt
 
 clean: ## all that was built, the environment aside

@@ -22,7 +22,7 @@ from aetutor.trajectory import Trajectory, diverged
 
 __all__ = ["gradient", "projected_gradient", "tied_flow"]
 
-_BLOCK = {"cpu": 2**16}  # entries at a time for the entrywise kernel: they stay in the cache
+_BLOCK = {"cpu": 2**17}  # entries at a time for the entrywise kernel: they stay in the cache
 
 
 def gradient(B: torch.Tensor, activation: Activation = activations.sign) -> torch.Tensor:
@@ -40,8 +40,7 @@ def gradient(B: torch.Tensor, activation: Activation = activations.sign) -> torc
     Returns
     -------
     Tensor, shape (..., n, d)
-        Rows orthogonal to those of `B`. Where two rows are parallel their pull on each other is
-        taken to be 0.
+        Rows orthogonal to those of `B`.
 
     Raises
     ------
@@ -52,8 +51,7 @@ def gradient(B: torch.Tensor, activation: Activation = activations.sign) -> torc
     step = _Step(B, activations.check(activation))
     step.solve(B)
     step.differentiate(B)
-    radial = torch.linalg.vecdot(step.X, B)
-    return 2 * activation.c1**2 * (step.X - radial.unsqueeze(-1) * B)
+    return 2 * activation.c1**2 * step.X
 
 
 @torch.no_grad()
@@ -76,7 +74,7 @@ def projected_gradient(
     """Projected gradient descent on the population risk, with the best decoder at every step.
 
     B ← normalise(B − η ∇ + noise), ∇ = :func:`gradient`. A step costs one Cholesky factorisation, two
-    triangular solves and three matrix products, in four n × n or n × d buffers that are reused.
+    triangular solves and three matrix products, in buffers that are reused.
 
     Parameters
     ----------
@@ -160,16 +158,14 @@ def projected_gradient(
             if last:
                 break
             work.differentiate(B)
-            radial = torch.linalg.vecdot(work.X, B)
-            length = torch.linalg.vector_norm(work.X, dim=-1)
-            slope = (length.square() - radial.square()).clamp_min(0).mean(dim=-1).sqrt()
+            slope = torch.linalg.vector_norm(work.X, dim=(-2, -1)) / n**0.5
             if small is not None:
                 moving &= 2 * activation.c1**2 * slope > small
             # Beyond this the step is rounding noise, and soon infinite.
             broken |= moving & ~(scale * slope < 0.1 / torch.finfo(dtype).eps)
             moving &= ~broken
             push = scale * moving.to(dtype).unsqueeze(-1).unsqueeze(-1)
-            B.mul_(1 + push * radial.unsqueeze(-1)).addcmul_(work.X, -push)
+            B.addcmul_(work.X, push, value=-1)
             if noise:
                 kick = torch.randn(B.shape, generator=generator, dtype=dtype).to(place)
                 B.add_(kick * moving.unsqueeze(-1).unsqueeze(-1), alpha=noise / d**0.5)
@@ -184,6 +180,8 @@ def projected_gradient(
     finally:
         bar.close()
 
+    X = work.X.mul_(activation.c1)
+    del work  # before A takes its place
     risk = torch.stack(risks, dim=-1).double().cpu().numpy()
     bad = broken.cpu().numpy()
     if eta and not noise:
@@ -205,7 +203,7 @@ def projected_gradient(
         risk,
         stopped if stopped.ndim else str(stopped),
         eta,
-        A=(activation.c1 * work.X).mT.contiguous(),
+        A=X.mT.contiguous(),
         B=B,
         spectra=spectra,
         grams=grams,
@@ -304,8 +302,8 @@ def _integrate(B: np.ndarray, activation: Activation, at: np.ndarray, tolerance:
 class _Step:
     """The buffers of one step, and what is done in them.
 
-    After `solve`, `X` is f(BBᵀ)⁻¹B and `G` is BBᵀ. After `differentiate`, `X` is the gradient
-    (XXᵀ ∘ f′(BBᵀ))B − X without its diagonal part, and `G` is used up.
+    After `solve`, `X` is f(BBᵀ)⁻¹B and `G` is BBᵀ. After `differentiate`, `X` is the part along the
+    spheres of (XXᵀ ∘ f′(BBᵀ))B − X, the gradient up to 2c₁².
     """
 
     def __init__(self, B: torch.Tensor, activation: Activation) -> None:
@@ -314,6 +312,7 @@ class _Step:
         self.G = B.new_empty(*batch, n, n)
         self.F = B.new_empty(*batch, n, n)
         self.X = torch.empty_like(B, memory_format=torch.contiguous_format)
+        self.scratch = torch.empty_like(self.X)
         self.info = torch.empty(batch, dtype=torch.int32, device=B.device)
 
     def solve(self, B: torch.Tensor) -> torch.Tensor:
@@ -323,15 +322,20 @@ class _Step:
         G.clamp_(-1, 1)
         self._kernel()
         # LAPACK stores by columns. Given transposed views, it works in place, without copies.
-        L = F.mT
+        L, Y = F.mT, self.scratch.view(*B.shape[:-2], *B.shape[:-3:-1]).mT
         torch.linalg.cholesky_ex(L, out=(L, self.info))
         if bool(_is_sound(L, self.info, self.activation.second_moment).all()):
-            torch.linalg.solve_triangular(L.mT, B.mT, upper=True, left=False, out=X.mT)
-            torch.linalg.solve_triangular(L, X.mT, upper=False, left=False, out=X.mT)
+            torch.linalg.solve_triangular(L, B, upper=False, out=Y)
+            torch.linalg.solve_triangular(L.mT, Y, upper=True, out=Y)
+            X.copy_(Y)
         else:
             self._kernel()
             X.copy_(_solve(F, B))
-        return torch.linalg.vecdot(B, X)
+        return self.along(B)
+
+    def along(self, B: torch.Tensor) -> torch.Tensor:
+        """The inner product of each row of `X` with that of `B`."""
+        return torch.mul(self.X, B, out=self.scratch).sum(dim=-1)
 
     def _kernel(self) -> None:
         for G, F in _blocks(self.G, self.F):
@@ -343,14 +347,14 @@ class _Step:
         S = self.F
         torch.matmul(self.X, self.X.mT, out=S)
         for G, M in _blocks(self.G, S):
-            # Parallel rows pull with force f′ = ∞ over the distance 0: nothing, on the sphere.
-            slope = self.activation._kernel_derivative(G)
-            M.mul_(slope.masked_fill_(G.abs() == 1, 0))
+            # Where f′ = ∞ rows are parallel, and pull each other along themselves: not on the sphere.
+            M.mul_(self.activation._kernel_derivative(G)).nan_to_num_(nan=0, posinf=0, neginf=0)
         S.diagonal(dim1=-2, dim2=-1).zero_()
         if B.ndim == 2:
             torch.addmm(self.X, S, B, beta=-1, out=self.X)
         else:
             self.X.neg_().add_(S @ B)
+        self.X.addcmul_(B, self.along(B).unsqueeze(-1), value=-1)
 
 
 def _blocks(*matrices: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:

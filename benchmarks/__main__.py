@@ -1,7 +1,11 @@
-"""Run every comparison, print a table and write _build/benchmarks.json."""
+"""Timings beside what one would use instead: small comparisons, into _build/benchmarks.json, and training.
+
+The second part, benchmarks/training.py, can be run by itself; it takes 25 minutes on two quiet cores.
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -17,6 +21,7 @@ import torch
 from scipy import integrate
 
 from aetutor import activations, encoders, limits, risk
+from benchmarks import training
 
 RESULTS = Path(__file__).resolve().parents[1] / "_build" / "benchmarks.json"
 
@@ -136,7 +141,20 @@ def exact_risk(repeats: int = 7, samples: int = 50_000, target: float = 1e-4) ->
 
 
 def main() -> None:
-    """Print and record all comparisons."""
+    """Print and record all comparisons, then training."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--quick", action="store_true", help="training on small problems: a minute in all")
+    quick = parser.parse_args().quick
+    compare_all()
+    print(flush=True)
+    training.main(["--quick"] if quick else [])
+
+
+def compare_all() -> None:
     rows = []
     print(f"{'what':32} {'aetutor':>12}   {'instead':20} {'time':>11} {'ratio':>10} {'differ by':>10}")
     for compare in (limit_curve, kernel_of_tanh, best_decoder, exact_risk):

@@ -26,7 +26,8 @@ logger = logging.getLogger(__name__)
 def digest(root: Path) -> str:
     """Hash of all that a chapter's output depends on besides its own text."""
     state = hashlib.sha256()
-    for path in [*sorted((root / "aetutor").rglob("*.py")), root / "requirements.txt"]:
+    package = [path for path in (root / "aetutor").rglob("*") if path.suffix in (".py", ".json")]
+    for path in [*sorted(package), root / "requirements.txt"]:
         state.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes() + b"\0")
     return state.hexdigest()[:16]
 
