@@ -268,12 +268,17 @@ def _ours(start: Start, found: Outcome, cap: float) -> Outcome:
     if cap and not found.reached:
         return found
     B, steps = start.encoder(), found.steps if cap else 1
+    descent.projected_gradient(B, steps=1)  # wakes the threads, off the clock
     return replace(found, seconds=_seconds(lambda: descent.projected_gradient(B, steps=steps)))
 
 
 def _theirs(name: str, start: Start, excess: float, cap: float) -> Outcome:
-    watch = Watch(limits.isotropic(start.rate), excess, cap or math.inf, math.inf if cap else 1)
-    PEERS[name][0](start.encoder(), watch, **tuned(name, start.rate, excess))
+    B, limit, options = start.encoder(), limits.isotropic(start.rate), tuned(name, start.rate, excess)
+    watch = Watch(limit, excess, math.inf, 1)
+    PEERS[name][0](B, watch, **options)  # wakes the threads, off the clock
+    if cap:
+        watch = Watch(limit, excess, cap)
+        PEERS[name][0](B, watch, **options)
     return watch.outcome()
 
 
