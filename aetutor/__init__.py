@@ -13,6 +13,7 @@ _SUBMODULES = (
     "activations",
     "descent",
     "encoders",
+    "explore",
     "limits",
     "plotting",
     "risk",

@@ -7,7 +7,7 @@ are trained at once. Derived in the chapters "Weights tied" and "Projected gradi
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 import numpy as np
 import torch
@@ -70,6 +70,7 @@ def projected_gradient(
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
     progress: bool = False,
+    callback: Callable[[int, torch.Tensor], object] | None = None,
 ) -> Trajectory:
     """Projected gradient descent on the population risk, with the best decoder at every step.
 
@@ -102,6 +103,9 @@ def projected_gradient(
         Precision to compute in; that of `B`, if not given.
     progress : bool
         Show a progress bar.
+    callback : callable, optional
+        Called with the number of steps taken and the risk, shape (...), whenever it is recorded. If it
+        raises KeyboardInterrupt the run ends as after Ctrl-C.
 
     Returns
     -------
@@ -150,6 +154,8 @@ def projected_gradient(
             if last or step % record == 0:
                 times.append(step)
                 risks.append(1 - activation.c1**2 / d * explained)
+                if callback is not None:
+                    callback(step, risks[-1])
             if step in keep_spectrum:
                 smaller = work.G if n <= d else B.mT @ B
                 spectra[step] = torch.linalg.eigvalsh(smaller).cpu().numpy()
@@ -175,8 +181,10 @@ def projected_gradient(
     except KeyboardInterrupt:
         interrupted = True
         B = encoders.normalize(B)
-        times.append(step)
-        risks.append(1 - activation.c1**2 / d * work.solve(B).sum(dim=-1))
+        explained = work.solve(B).sum(dim=-1)
+        if step not in times[-1:]:
+            times.append(step)
+            risks.append(1 - activation.c1**2 / d * explained)
     finally:
         bar.close()
 

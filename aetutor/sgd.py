@@ -56,6 +56,7 @@ def train(
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int = 1000,
     progress: bool = False,
+    callback: Callable[[int, torch.Tensor], object] | None = None,
 ) -> Trajectory:
     """Train A and B on samples of a source.
 
@@ -111,6 +112,9 @@ def train(
     checkpoint_every : int
     progress : bool
         Show a progress bar.
+    callback : callable, optional
+        Called with the number of steps taken and the risk, shape (...), whenever it is recorded. If it
+        raises KeyboardInterrupt the run ends as after Ctrl-C.
 
     Returns
     -------
@@ -195,6 +199,8 @@ def train(
             state = run.state
             if state.step == record * len(run.risks):
                 run.keep(_risk(state, activation, held_out))
+                if callback is not None and not run.overflowed:
+                    callback(state.step, run.risks[-1])
             if run.overflowed or state.step == steps:
                 break
             if path and (saved < 0 or (state.step % checkpoint_every == 0 and state.step > saved)):

@@ -2,6 +2,7 @@
 
 * Execution is cached in a folder named after the package's sources and the pins, so that a change
   of either runs the chapters again.
+* Figures with sliders work in the page (:mod:`live`); each chapter has its notebook (:mod:`notebooks`).
 * ``{claims-table}`` lists every claim with what the tests checked.
 * sphinx-thebe, which Jupyter Book always loads, is silenced: it would name a script on another host
   in every page.
@@ -14,11 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import claims
+import live
+import notebooks
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
+from sphinx_codeautolink.extension.block import CodeBlockAnalyser
 
 logger = logging.getLogger(__name__)
 
@@ -32,9 +36,10 @@ def digest(root: Path) -> str:
     return state.hexdigest()[:16]
 
 
-def place_cache(app: Sphinx, config: Any) -> None:
-    """Point the execution cache at the folder of the present package and pins."""
+def settle(app: Sphinx, config: Any) -> None:
+    """Say where the site will be; point the execution cache at the folder of the present package and pins."""
     root = Path(app.srcdir)
+    config.html_baseurl = notebooks.site() + "/"
     config.nb_execution_cache_path = str(root / "_build" / "execution" / digest(root))
 
 
@@ -63,10 +68,32 @@ class ClaimsTable(SphinxDirective):
         return container.children
 
 
+def _enter_section(visitor: Any, node: nodes.section) -> None:
+    """As in sphinx-codeautolink, which expects every section to have a name; exercises' have none."""
+    visitor.current_refid = next(iter(node["ids"]), visitor.current_refid)
+
+
+def _leave_section(visitor: Any, node: nodes.section) -> None:
+    """As in sphinx-codeautolink, for sections that have a title."""
+    if any(isinstance(child, nodes.title) for child in node.children):
+        visitor.title_stack.pop()
+
+
+def mend_lists(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Docutils calls a bibliography a list but not its entries list items, which confuses screen readers."""
+    if "body" in context:
+        context["body"] = context["body"].replace('<div role="list" class="citation-list">', '<div class="citation-list">')
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
     app.add_directive("claims-table", ClaimsTable)
-    app.connect("config-inited", place_cache)
+    app.connect("config-inited", settle)
+    app.connect("html-page-context", mend_lists)
+    live.setup(app)
+    notebooks.setup(app)
+    CodeBlockAnalyser.visit_section = _enter_section
+    CodeBlockAnalyser.depart_section = _leave_section
     app.registry.css_files[:] = [css for css in app.registry.css_files if css[0] != "sphinx-thebe.css"]
     for listeners in app.events.listeners.values():
         listeners[:] = [one for one in listeners if one.handler.__module__ != "sphinx_thebe"]

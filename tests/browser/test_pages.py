@@ -8,8 +8,13 @@ import shutil
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from axe_playwright_python.sync_playwright import Axe
 from conftest import missing
+
+from aetutor import activations, descent, encoders, limits, risk, sources
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = re.findall(r"(?:file|root): (\S+)", (ROOT / "_toc.yml").read_text(encoding="utf-8"))
@@ -21,6 +26,11 @@ ARGUMENTS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+]
+LIVE = [
+    (str(page.relative_to(ROOT / "book").with_suffix("")), name)
+    for page in sorted((ROOT / "book").glob("*/*.md"))
+    for name in re.findall(r"^    name: (fig-live-[\w-]+)$", page.read_text(encoding="utf-8"), re.M)
 ]
 WIDTHS = {"desktop": 1280, "phone": 390}
 
@@ -90,6 +100,9 @@ def visit(browser, allowed, width=1280, scheme="light"):
 def test_page(browser, address, name, width):
     with visit(browser, address, WIDTHS[width]) as tab:
         tab.open(f"{address}/{name}.html")
+        for figure in tab.page.locator(".live-figure").all():
+            figure.locator("svg").wait_for()
+        tab.page.wait_for_timeout(100)
         pictures = ROOT / "_build" / "screenshots"
         pictures.mkdir(exist_ok=True)
         tab.page.screenshot(path=pictures / f"{name.replace('/', '-')}-{width}.png", full_page=True)
@@ -108,6 +121,145 @@ def test_page(browser, address, name, width):
         assert state["wrong"] == 0
         assert state["sideways"] <= 0
         assert not state["broken"]
+        assert tab.page.locator(".live-figure").count() == tab.page.locator(".live-figure[data-ready]").count()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", PAGES)
+def test_accessibility(browser, address, name, scheme):
+    with visit(browser, address, scheme=scheme) as tab:
+        tab.open(f"{address}/{name}.html")
+        found = Axe().run(tab.page).response["violations"]
+        grave = {
+            f"{each['id']}: {each['help']}": [node["html"][:200] for node in each["nodes"]]
+            for each in found
+            if each["impact"] in ("serious", "critical")
+        }
+        assert not grave
+
+
+class Live:
+    """A figure with sliders in an open page, moved by keys as a reader would."""
+
+    def __init__(self, tab, name):
+        self.page = tab.page
+        self.box = tab.page.locator(f".cell:has(#{name}) .live-figure[data-ready]")
+        self.box.wait_for()
+
+    def control(self, label):
+        """The slider or the list with this label."""
+        return self.box.locator("label", has_text=re.compile(f"^{re.escape(label)} ")).locator("input, select")
+
+    def press(self, label, key):
+        """Press a key on the control with this label."""
+        self.control(label).focus()
+        self.page.keyboard.press(key)
+
+    def numbers(self):
+        """What stands above the figure."""
+        self.page.wait_for_timeout(50)
+        text = self.box.get_by_role("status").inner_text()
+        title = self.box.locator(".role-title-text").last.text_content()
+        assert re.sub(r"\s", "", text) == re.sub(r"\s", "", title)
+        return [float(number) for number in re.findall(r"(?<![\w.])\d+\.?\d*", text)]
+
+
+@pytest.fixture
+def live(browser, address):
+    with contextlib.ExitStack() as stack:
+
+        def open_figure(page, name, width="desktop"):
+            tab = stack.enter_context(visit(browser, address, WIDTHS[width]))
+            tab.open(f"{address}/book/{page}.html")
+            return Live(tab, name)
+
+        yield open_figure
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_limit_answers_to_keys(live, width):
+    figure = live("minimizers/the-limit", "fig-live-limit", width)
+    figure.press("rate r", "ArrowRight")
+    expected = [1.05, activations.sign.gain, limits.isotropic(1.05), limits.shannon(1.05)]
+    assert figure.numbers() == pytest.approx(expected, abs=6e-4)
+    figure.press("activation", "h")  # hard tanh
+    assert figure.numbers()[2] == pytest.approx(limits.isotropic(1.05, activations.hard_tanh), abs=6e-5)
+
+
+def test_slope_answers_to_keys(live):
+    figure = live("model/kernels", "fig-live-slope")
+    figure.press("log₁₀ of the slope β", "End")
+    sigma = activations.from_function(lambda x: np.tanh(10**1.5 * x), "steep", ())
+    beta, gain, _, least = figure.numbers()
+    assert beta == pytest.approx(10**1.5, abs=0.01)
+    assert (gain, least) == pytest.approx((sigma.gain, limits.isotropic(1, sigma)), abs=6e-5)
+
+
+def test_plane_answers_to_keys(live):
+    figure = live("minimizers/rate-above-one", "fig-live-plane")
+    figure.press("row 2, degrees", "PageUp")
+    degrees = float(figure.control("row 2, degrees").input_value())
+    assert degrees > 130
+    angles = torch.tensor([90, degrees, 170], dtype=torch.float64).deg2rad()
+    B = torch.stack([angles.cos(), angles.sin()], -1)
+    expected = float(risk.minimal(B, activations.sign)), limits.isotropic(1.5)
+    assert figure.numbers()[:2] == pytest.approx(expected, abs=6e-5)
+
+
+def test_steps_answer_to_keys(live):
+    figure = live("gradient-methods/projected-gradient-descent", "fig-live-steps")
+    for _ in range(3):
+        figure.press("step", "ArrowRight")
+    run = descent.projected_gradient(encoders.gaussian(64, 64, 0), steps=3, step_size=0.15)
+    assert figure.numbers() == pytest.approx([1, 3, run.risk[-1], run.limit], abs=6e-5)
+
+
+def test_digit_answers_to_keys(live):
+    figure = live("model/compressing-with-signs", "fig-live-digit")
+    before = figure.box.locator("image").evaluate_all("all => all.map(i => i.getAttribute('xlink:href') || i.href.baseVal)")
+    figure.press("image", "ArrowRight")
+    train, test = sources.mnist().split(held_out=500, seed=0)
+    x = sources.whiten(train, rank=100).forward(test.data)
+    B = encoders.orthogonal(100, 100, 0)
+    lost = (x - risk.reconstruct(risk.optimal_decoder(B, activations.sign), B, activations.sign, x)).square()
+    bits, one, mean, least = figure.numbers()
+    assert bits == 100
+    assert one == pytest.approx(float(lost[1].sum() / x[1].square().sum()), abs=6e-4)
+    assert (mean, least) == pytest.approx((float(lost.mean() / x.square().mean()), limits.isotropic(1)), abs=6e-4)
+    after = figure.box.locator("image").evaluate_all("all => all.map(i => i.getAttribute('xlink:href') || i.href.baseVal)")
+    assert len(after) == 3
+    assert not set(before) & set(after)
+
+
+@pytest.mark.parametrize(("page", "name"), LIVE)
+def test_live_figures_fit_a_phone_and_answer_at_once(live, page, name):
+    figure = live(page, name, "phone")
+    place, drawing = (figure.box.bounding_box(), figure.box.locator("svg").bounding_box())
+    assert drawing["width"] <= place["width"] + 1
+    slowest = figure.box.evaluate(
+        """async place => {
+            const times = [];
+            for (const input of place.querySelectorAll("input[type=range]")) {
+                for (let i = 0; i < 5; i++) {
+                    input.stepUp(i % 2 ? -1 : 1);
+                    const begin = performance.now();
+                    input.dispatchEvent(new Event("input", {bubbles: true}));
+                    await place.view.runAsync();
+                    times.push(performance.now() - begin);
+                }
+            }
+            times.sort((a, b) => a - b);
+            return times[Math.floor(times.length / 2)];
+        }"""
+    )
+    assert slowest < 50, f"{slowest:.0f} ms from slider to picture"
+
+
+def test_panels_say_how_to_run_them(browser, address):
+    with visit(browser, address) as tab:
+        tab.open(f"{address}/book/gradient-methods/projected-gradient-descent.html")
+        link = tab.page.locator(".live-panel").get_by_role("link").get_attribute("href")
+        assert link.endswith("/book/notebooks/gradient-methods/projected-gradient-descent.ipynb")
 
 
 def test_theorem_boxes_show(browser, address):
