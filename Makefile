@@ -6,7 +6,7 @@ PAGES := $(shell find book -name '*.md' -not -path '*/_*')
 # Threads that wait give their core away: on a busy machine that is faster by far.
 book test check: export OMP_WAIT_POLICY = PASSIVE
 
-.PHONY: book test check serve bench pins clean
+.PHONY: book test check notebooks serve bench pins clean
 
 book: .venv/ready _build/claims.json ## execute every chapter and build the site, warnings as errors
 	$(BIN)/jupyter-book build . --all -W -n --keep-going
@@ -16,8 +16,11 @@ test: .venv/ready ## style, types and the whole suite
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 	$(BIN)/pytest
 
-check: .venv/ready ## the built site, in a browser: nothing may be skipped
-	AETUTOR_REQUIRE=site,browser $(BIN)/pytest tests/book tests/browser
+check: .venv/ready _build/colab/ready ## the built site in a browser, notebooks as on Colab: nothing may be skipped
+	AETUTOR_REQUIRE=site,browser,colab $(BIN)/pytest tests/book tests/browser tests/notebooks
+
+notebooks: .venv/ready ## book/notebooks anew from the pages
+	$(BIN)/python book/_ext/notebooks.py
 
 serve: .venv/ready ## the built site on loopback
 	$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
@@ -34,6 +37,11 @@ clean: ## all that was built, the environment aside
 
 _build/claims.json: .venv/ready $(wildcard aetutor/*.py tests/claims/*.py) $(PAGES)
 	$(BIN)/pytest tests/claims -q
+
+_build/colab/ready: tests/notebooks/colab.txt
+	$(PYTHON) -m venv --clear _build/colab
+	_build/colab/bin/pip install --disable-pip-version-check -r $<
+	@touch $@
 
 .venv/ready: requirements.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "aetutor: the pins need Python 3.11 or newer; say make PYTHON=python3.11 ...")'

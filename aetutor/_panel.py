@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import ipywidgets as widgets
+import matplotlib.pyplot as plt
 import numpy as np
 
 from aetutor import _checks, activations, descent, encoders, limits, plotting, sgd, sources, spectrum
@@ -119,7 +120,7 @@ class Panel(widgets.VBox):
         ax.legend(frameon=False)
         buffer = io.BytesIO()
         fig.savefig(buffer, format="png", dpi=110)
-        plotting.plt.close(fig)
+        plt.close(fig)
         self.picture.value = buffer.getvalue()
         self.progress.value = int(steps[-1])
 

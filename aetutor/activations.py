@@ -124,6 +124,17 @@ class Activation:
         """G = f(1)/c₁² − 1, zero for a linear activation and π/2 − 1 for the sign."""
         return self.second_moment / self.c1**2 - 1
 
+    @functools.cached_property
+    def jumps(self) -> tuple[tuple[float, float], ...]:
+        """Place and height of each jump: those breakpoints at which σ is not continuous."""
+        found = []
+        for b in self.breakpoints:
+            steps = np.array([1e-12, 1e-9]) * max(1.0, abs(b))
+            near, far = self._values(b + steps) - self._values(b - steps)
+            if abs(near) > max(1e-6, abs(far) / 2):  # a steep but continuous place would have shrunk away
+                found.append((float(b), float(near)))
+        return tuple(found)
+
     def hermite(self, order: ArrayLike) -> Any:
         """Coefficient c_ℓ = E[σ(g)h_ℓ(g)] of the orthonormal Hermite polynomial h_ℓ.
 
@@ -251,12 +262,7 @@ def _tabulate(activation: Activation, size: int = 64) -> _KernelTable:
     needs no σ′: it is s E_z[z σ(sx + √(1−s²) z)]/√(1−s²), by parts.
     """
     # Jumps Δ at b give f′ the singular part φ(b)Δ²/√(2π(1−ρ²)).
-    jumps = 0.0
-    for b in activation.breakpoints:
-        step = 1e-9 * max(1.0, abs(b))
-        left, right = activation._values(np.array([b - step, b + step]))
-        if abs(right - left) > 1e-6:
-            jumps += np.exp(-(b**2) / 2) * (right - left) ** 2 / (2 * np.pi)
+    jumps = sum(np.exp(-(b**2) / 2) * height**2 / (2 * np.pi) for b, height in activation.jumps)
     marks = np.unique(np.concatenate([-_MARKS, [0.0], _MARKS, activation.breakpoints]))
     half = size // 2
     angles = np.pi / 2 * np.cos(np.pi * (np.arange(half) + 0.5) / size)  # the positive half
@@ -400,6 +406,10 @@ def _find_breakpoints(activation: Activation) -> np.ndarray:
         return (activation._values(x + h) - activation._values(x - h)) / (2 * h)
 
     jumps = _bisect_jumps(activation._values, 4e-15)
+    # The grid of a half-line does not show a jump at 0; but an odd function that does not jump there is 0.
+    near, far = np.abs(activation._values(np.array([1e-12, 1e-9])))
+    if near > max(1e-6, far / 2):
+        jumps = np.append(0.0, jumps[jumps > 1e-9])
     kinks = _bisect_jumps(slope, 4 * h)
     near_jump = np.abs(kinks[:, None] - jumps[None, :]).min(axis=1, initial=np.inf) < 8 * h
     return np.concatenate([jumps, kinks[~near_jump]])
@@ -409,11 +419,12 @@ def _bisect_jumps(function: Callable[[np.ndarray], np.ndarray], width: float) ->
     """Where `function` still changes as much over `width` as over a step of the grid."""
     step = 1e-3
     grid = (np.arange(int(_REACH / step)) - np.sqrt(0.5)) * step
-    change = np.abs(np.diff(function(grid)))
+    values = function(grid)
+    change = np.abs(np.diff(values))
     padded = np.pad(change, 2, mode="edge")
     neighbours = np.maximum(padded[:-4], padded[4:])  # two to the left, two to the right
     found = []
-    for i in np.nonzero(change > 4 * neighbours + 1e-9 * change.max())[0]:
+    for i in np.nonzero(change > 4 * neighbours + 1e-9 * np.abs(values).max())[0]:
         low, high = grid[i], grid[i + 1]
         while high - low > width * max(1.0, abs(low)):
             middle = (low + high) / 2

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import altair as alt
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
@@ -44,7 +45,7 @@ class Figure:
     chart: Any
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        """The chart as Altair shows it, and its Vega-Lite specification for pages that bring their own Vega."""
+        """The chart as Altair shows it, and its specification for pages that bring their own Vega."""
         shown = self.chart._repr_mimebundle_(include, exclude)
         major = alt.SCHEMA_VERSION.lstrip("v").partition(".")[0]
         bundle = dict(shown[0] if isinstance(shown, tuple) else shown)
@@ -63,7 +64,9 @@ def limit() -> Figure:
     rate = _slider("rate", "rate r", 0.05, 4, 0.05, 1)
     chosen = _choice("activation", "activation", [*gains, own], "sign")
     my_gain = _slider("my_gain", "gain of my own", 0, 2, 0.01, 1)
-    gain = alt.param(name="gain", expr=f"activation === '{own}' ? my_gain : ({json.dumps(gains)})[activation]")
+    gain = alt.param(
+        name="gain", expr=f"activation === '{own}' ? my_gain : ({json.dumps(gains)})[activation]"
+    )
     least = alt.param(name="distortion", expr=_limit("rate", "gain"))
     shannon = alt.param(name="shannon", expr="pow(2, -2 * rate)")
     readout = _readout(
@@ -133,14 +136,14 @@ def linear_to_sign() -> Figure:
             }
         )
     slope = _slider("exponent", "log₁₀ of the slope β", first, last, step, 0)
-    k = f"round((exponent - ({first})) / {step})"
+    now_k = f"round((exponent - ({first})) / {step})"
     gains = "[" + ",".join(f"{state['gain']:.8g}" for state in states) + "]"
-    gain = alt.param(name="gain", expr=f"{gains}[{k}]")
+    gain = alt.param(name="gain", expr=f"{gains}[{now_k}]")
     readout = _readout(
         "'β = ' + format(pow(10, exponent), '.2f') + ': gain ' + format(gain, '.4f')",
         f"'limit at rate 1: ' + format({_limit('1', 'gain')}, '.4f')",
     )
-    now = alt.Chart(_values(states)).transform_filter(f"datum.k === {k}")
+    now = alt.Chart(_values(states)).transform_filter(f"datum.k === {now_k}")
 
     def along(column: str, grid: np.ndarray) -> alt.Chart:
         return (
@@ -149,7 +152,7 @@ def linear_to_sign() -> Figure:
             .transform_calculate(at=f"{grid[0]} + {grid[1] - grid[0]} * datum.i")
         )
 
-    def panel(*layers: alt.Chart, title: str) -> alt.LayerChart:
+    def panel(*layers: alt.Chart, title: str) -> Any:
         return alt.layer(*layers).properties(width=_PANEL, height=_PANEL * 0.7, title=title)
 
     shape = along("shape", x).mark_line(color=_BLUE, strokeWidth=2.5)
@@ -164,9 +167,13 @@ def linear_to_sign() -> Figure:
         color=_GREY, strokeDash=[3, 3]
     )
     rates = alt.Chart(alt.sequence(0.02, 3.01, 0.02, as_="rate"))
-    curve = rates.transform_calculate(limit=_limit("datum.rate", "gain")).mark_line(color=_BLUE, strokeWidth=2.5)
+    curve = rates.transform_calculate(limit=_limit("datum.rate", "gain")).mark_line(
+        color=_BLUE, strokeWidth=2.5
+    )
     ends = [
-        rates.transform_calculate(limit=_limit("datum.rate", repr(g))).mark_line(color=_GREY, strokeDash=[3, 3])
+        rates.transform_calculate(limit=_limit("datum.rate", repr(g))).mark_line(
+            color=_GREY, strokeDash=[3, 3]
+        )
         for g in (0.0, activations.sign.gain)
     ]
     limits_panel = [
@@ -182,8 +189,8 @@ def linear_to_sign() -> Figure:
     return _figure(
         chart,
         [slope, gain, readout],
-        "Four panels for tanh of β x: the function, its squared Hermite coefficients, its kernel and its limit "
-        "against rate. Small β is nearly linear, large β nearly the sign.",
+        "Four panels for tanh of β x: the function, its squared Hermite coefficients, its kernel and its "
+        "limit against rate. Small β is nearly linear, large β nearly the sign.",
     )
 
 
@@ -221,14 +228,17 @@ def plane() -> Figure:
         "y": alt.Y("y:Q", scale=alt.Scale(domain=[-1.2, 1.2]), axis=hidden),
     }
     color = alt.Color("row:N", scale=alt.Scale(range=list(plotting.COLORS[:most])), legend=None)
-    circle = alt.Chart(_values([{"k": k, "x": np.cos(k / 30 * np.pi), "y": np.sin(k / 30 * np.pi)} for k in range(61)]))
+    circle = alt.Chart(
+        _values([{"k": k, "x": np.cos(k / 30 * np.pi), "y": np.sin(k / 30 * np.pi)} for k in range(61)])
+    )
     picture = alt.layer(
         circle.mark_line(color="#bbbbbb").encode(**place, order="k:Q"),
         rows.mark_rule(strokeWidth=3, opacity=0.35).encode(**place, x2="x2", y2="y2", color=color),
         rows.mark_point(size=130, filled=True, opacity=1).encode(
             **place, color=color, tooltip=[alt.Tooltip("row:N")]
         ),
-        rows.mark_text(dx=11, dy=-11, fontWeight="bold").encode(**place, text=alt.Text("label:N"), color=color)
+        rows.mark_text(dx=11, dy=-11, fontWeight="bold")
+        .encode(**place, text=alt.Text("label:N"), color=color)
         .transform_calculate(label="datum.i + 1"),
     ).properties(width=_PANEL, height=_PANEL, title="the rows, and their opposites (faint)")
 
@@ -251,7 +261,7 @@ def plane() -> Figure:
         alt.concat(picture, landscape, columns=2),
         [number, *turns, *computed, bound, readout],
         "Left, unit vectors on a circle with their opposites. Right, the risk as the last vector goes round, "
-        "with a point where it is now and a dashed line for the bound. Risk, bound and frame potential stand above.",
+        "with a point where it is now and a dashed line for the bound. The numbers stand above.",
     )
 
 
@@ -301,7 +311,9 @@ def step_by_step(
         for t in every:
             at_step = {"step": t, "risk": run.risk[t], "theory": theory[t]}
             states.append(
-                common | at_step | {"eigenvalue": run.spectra[t].round(3), "random": random}
+                common
+                | at_step
+                | {"eigenvalue": run.spectra[t].round(3), "random": random}
                 | {"overlap": run.grams[t][:side, :side].ravel().round(2)}
             )
             curves.append(common | at_step)
@@ -426,8 +438,8 @@ def digit(
     return _figure(
         chart,
         [image, rate, readout],
-        "Three pictures of a handwritten digit: the original, the bits that are stored, black for +1, and what "
-        "is rebuilt from them. Distortion and limit stand above.",
+        "Three pictures of a handwritten digit: the original, the bits that are stored, black for +1, and "
+        "what is rebuilt from them. Distortion and limit stand above.",
     )
 
 
@@ -553,7 +565,10 @@ def _labels(words: list[tuple[float, float, str, str]]) -> list[alt.Chart]:
 def _values(rows: list[dict[str, Any]]) -> alt.Data:
     """Rows as inline data; arrays in them become lists."""
     plain = [
-        {key: value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value for key, value in row.items()}
+        {
+            key: value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
+            for key, value in row.items()
+        }
         for row in rows
     ]
     return alt.Data(values=plain)
@@ -577,12 +592,13 @@ def _plane_risk(angles: list[str], prefix: str = "") -> list[tuple[str, str]]:
         steps.append((name, expression))
         return prefix + name
 
-    rows, y, L, D = [], [], {}, []
+    rows: list[list[str]] = []
+    y: list[list[str]] = []
+    L: dict[tuple[int, int], str] = {}
+    D: list[str] = []
     for i, angle in enumerate(angles):
         there = f"({i} < n)"
-        rows.append(
-            [let(f"b{i}{axis}", f"{there} * {axis}({angle} * PI / 180)") for axis in ("cos", "sin")]
-        )
+        rows.append([let(f"b{i}{axis}", f"{there} * {axis}({angle} * PI / 180)") for axis in ("cos", "sin")])
     overlaps = []
     for i, (x_i, y_i) in enumerate(rows):
         for j, (x_j, y_j) in enumerate(rows[:i]):
@@ -616,7 +632,7 @@ def _picture(values: torch.Tensor, low: float, high: float, size: int = 2 * _PIC
     array = values.detach().cpu().numpy()
     scale = max(1, size // max(array.shape))
     buffer = io.BytesIO()
-    plotting.plt.imsave(
+    plt.imsave(
         buffer, np.kron(array, np.ones((scale, scale))), cmap="gray_r", vmin=low, vmax=high, format="png"
     )
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -12,7 +12,6 @@ import math
 import os
 import warnings
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from aetutor import _checks, _progress, activations, encoders, risk
+from aetutor import _checks, _files, _progress, activations, encoders, risk
 from aetutor.activations import Activation
 from aetutor.sources import Gaussian, Images, Source
 from aetutor.trajectory import Trajectory
@@ -348,11 +347,7 @@ def _trainable(
     activation: Activation, temperature: float | None
 ) -> tuple[Callable[[Any], Any], float | None]:
     """σ in a form that gradients go through, and τ if it is softened."""
-    jumps = []
-    for b in activation.breakpoints:
-        low, high = activation._values(b + np.array([-1e-9, 1e-9]) * max(1.0, abs(b)))
-        if abs(high - low) > 1e-6:
-            jumps.append((b, (high - low) / 2))
+    jumps = [(b, height / 2) for b, height in activation.jumps]
     if temperature is not None and not jumps:
         raise ValueError(
             f"temperature must be left out for {activation!r}, which does not jump, got {temperature!r}"
@@ -447,22 +442,7 @@ def _save(path: Path, call: dict[str, str], run: _Run) -> None:
     buffer = io.BytesIO()
     torch.save(content, buffer)
     data = buffer.getbuffer()
-    beside = path.with_name(f".{path.name}.tmp")
-    try:
-        with open(beside, "wb") as file:
-            file.write(_MAGIC + hashlib.sha256(data).hexdigest().encode() + b"\n")
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
-    with suppress(OSError):  # not every system can flush a folder
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    _files.replace(path, _MAGIC, hashlib.sha256(data).hexdigest() + "\n", data)
 
 
 def _load(path: Path, call: dict[str, str], place: torch.device) -> _Run:

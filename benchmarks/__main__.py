@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 import statistics
 import time
@@ -20,7 +19,7 @@ import numpy as np
 import torch
 from scipy import integrate
 
-from aetutor import activations, encoders, limits, risk
+from aetutor import _files, activations, encoders, limits, risk
 from benchmarks import training
 
 RESULTS = Path(__file__).resolve().parents[1] / "_build" / "benchmarks.json"
@@ -174,10 +173,8 @@ def compare_all() -> None:
         "threads": torch.get_num_threads(),
     }
     RESULTS.parent.mkdir(exist_ok=True)
-    partial = RESULTS.with_suffix(".partial")
     text = json.dumps({"machine": machine, "comparisons": rows}, indent=1, ensure_ascii=False)
-    partial.write_text(text + "\n", encoding="utf-8")
-    os.replace(partial, RESULTS)
+    _files.replace(RESULTS, text + "\n")
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from aetutor import descent, encoders, limits
+from aetutor import _files, descent, encoders, limits
 from benchmarks.peers import PEERS, TUNED, USUAL, Outcome, Watch, tuned
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -120,9 +120,7 @@ class Record:
                 text = "[\n  " + ",\n  ".join(json.dumps(v, ensure_ascii=False) for v in value) + "\n ]"
             pieces.append(f" {json.dumps(key)}: {text}")
         self.path.parent.mkdir(exist_ok=True)
-        partial = self.path.with_suffix(".partial")
-        partial.write_text("{\n" + ",\n".join(pieces) + "\n}\n", encoding="utf-8")
-        os.replace(partial, self.path)
+        _files.replace(self.path, "{\n" + ",\n".join(pieces) + "\n}\n")
 
 
 def _rounded(value: Any) -> Any:

@@ -10,14 +10,13 @@ import argparse
 import itertools
 import json
 import math
-import os
 import statistics
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
 
-from aetutor import encoders, limits
+from aetutor import _files, encoders, limits
 from benchmarks.peers import PEERS, TUNED, Outcome, Watch
 
 DIMENSIONS = (100, 200)
@@ -112,9 +111,7 @@ def keep(row: dict[str, Any]) -> None:
         return list(PEERS).index(row["method"]), row["rate"], -row["target"]
 
     rows = sorted([r for r in rows if key(r) != key(row)] + [row], key=key)
-    partial = TUNED.with_suffix(".partial")
-    partial.write_text("[\n" + ",\n".join(json.dumps(r) for r in rows) + "\n]\n", encoding="utf-8")
-    os.replace(partial, TUNED)
+    _files.replace(TUNED, "[\n" + ",\n".join(json.dumps(r) for r in rows) + "\n]\n")
 
 
 def main() -> None:

@@ -201,3 +201,25 @@ def test_kernel_on_cuda():
     rho = torch.linspace(-1, 1, 101, dtype=torch.float64)
     for activation in SHIPPED:
         assert torch.allclose(activation.kernel(rho.cuda()).cpu(), activation.kernel(rho), atol=1e-12)
+
+
+def test_jumps_are_the_places_where_the_function_is_not_continuous():
+    assert activations.sign.jumps == ((0.0, 2.0),)
+    assert activations.tanh.jumps == activations.hard_tanh.jumps == ()
+    assert activations.from_function(np.cbrt, "cube root").jumps == ()
+    steps = activations.from_function(lambda x: np.sign(x) + 0.5 * np.sign(x) * (abs(x) > 1), "steps")
+    assert [b for b, _ in sorted(steps.jumps)] == pytest.approx([-1, 0, 1])
+    assert [height for _, height in sorted(steps.jumps)] == pytest.approx([0.5, 2, 0.5])
+
+
+def test_a_jump_at_zero_is_found():
+    found, known = activations.from_function(np.sign, "found"), activations.sign
+    rho = np.array([-0.9, 0.0, 0.5, 0.99])
+    np.testing.assert_allclose(found.kernel(rho), known.kernel(rho), atol=1e-12)
+    np.testing.assert_allclose(found.kernel_derivative(rho), known.kernel_derivative(rho), rtol=1e-9)
+
+
+def test_straight_pieces_have_no_breakpoints():
+    assert activations.from_function(lambda x: np.sign(x) * (1 + abs(x)), "jump and slope").breakpoints == (
+        0.0,
+    )

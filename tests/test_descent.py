@@ -331,3 +331,18 @@ def test_cuda_agrees_with_the_cpu():
         here = descent.projected_gradient(B, activation, steps=20)
         assert there.risk == pytest.approx(here.risk, abs=1e-9)
         assert torch.allclose(there.B.cpu(), here.B, atol=1e-7)
+
+
+def test_callback_sees_what_is_recorded_and_may_end_the_run():
+    start, seen = encoders.gaussian(8, 10, seed=0, batch=2), []
+
+    def follow(step, risk):
+        seen.append((step, risk))
+        if step == 6:
+            raise KeyboardInterrupt
+
+    run = descent.projected_gradient(start, steps=20, record=2, callback=follow)
+    assert [step for step, _ in seen] == [0, 2, 4, 6]
+    assert run.times.tolist() == [0, 2, 4, 6]
+    np.testing.assert_array_equal(run.risk.T, np.array([risk.numpy() for _, risk in seen]))
+    assert set(run.stopped) == {"interrupted"}

@@ -50,7 +50,9 @@ def test_figure_has_text_sliders_and_both_forms(figures, maker):
 @pytest.mark.parametrize("activation", [activations.sign, activations.tanh, 0.37])
 def test_limit(figures, rate, activation):
     own = isinstance(activation, float)
-    chosen = {"my_gain": activation, "activation": "a gain of my own"} if own else {"activation": activation.name}
+    chosen = (
+        {"my_gain": activation, "activation": "a gain of my own"} if own else {"activation": activation.name}
+    )
     gain = activation if own else activation.gain
     numbers = readout(figures["limit"], rate=rate, **chosen)
     expected = [rate, gain, limits.isotropic(rate, activation), limits.shannon(rate)]
@@ -68,7 +70,13 @@ def test_linear_to_sign(figures, exponent):
 
 @pytest.mark.parametrize(
     ("n", "degrees"),
-    [(2, (0, 90)), (3, (90, 210, 330)), (3, (10, 10, 80)), (4, (5, 71, 140, 222)), (5, (0, 40, 75, 120, 300))],
+    [
+        (2, (0, 90)),
+        (3, (90, 210, 330)),
+        (3, (10, 10, 80)),
+        (4, (5, 71, 140, 222)),
+        (5, (0, 40, 75, 120, 300)),
+    ],
 )
 def test_plane(figures, n, degrees):
     angles = torch.tensor(degrees, dtype=torch.float64).deg2rad()

@@ -746,3 +746,17 @@ def test_on_cuda(activation, path):
     train(16, 1, activation, steps=300, device="cuda", checkpoint=path)
     moved = train(16, 1, activation, steps=600, checkpoint=path)
     assert moved.risk[-1] < moved.risk[0]
+
+
+def test_callback_sees_what_is_recorded_and_may_end_the_run():
+    seen = []
+
+    def follow(step, risk):
+        seen.append((step, float(risk)))
+        if step == 30:
+            raise KeyboardInterrupt
+
+    run = sgd.train(sources.Gaussian(10), 0.5, steps=100, record=10, callback=follow)
+    assert run.times.tolist() == [0, 10, 20, 30]
+    assert seen == list(zip([0, 10, 20, 30], run.risk.tolist(), strict=True))
+    assert run.stopped == "interrupted"

@@ -82,7 +82,9 @@ def _leave_section(visitor: Any, node: nodes.section) -> None:
 def mend_lists(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     """Docutils calls a bibliography a list but not its entries list items, which confuses screen readers."""
     if "body" in context:
-        context["body"] = context["body"].replace('<div role="list" class="citation-list">', '<div class="citation-list">')
+        context["body"] = context["body"].replace(
+            '<div role="list" class="citation-list">', '<div class="citation-list">'
+        )
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -24,7 +24,9 @@ FOLDER = ROOT / "book" / "notebooks"
 EXTRAS = "plot,data,explore"
 
 _BEGIN, _END = "⟦", "⟧"  # ⟦name⟧ caption ⟧: where a figure's caption begins and ends
-_CELL = re.compile(r"^(`{3,})\{code-cell\}[^\n]*\n(?:---\n(?P<options>.*?)^---\n)?(?P<code>.*?)^\1\n", re.S | re.M)
+_CELL = re.compile(
+    r"^(`{3,})\{code-cell\}[^\n]*\n(?:---\n(?P<options>.*?)^---\n)?(?P<code>.*?)^\1\n", re.S | re.M
+)
 
 
 def settings() -> dict[str, Any]:
@@ -100,7 +102,15 @@ def make() -> dict[str, str]:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out"
         app = Sphinx(
-            ROOT, None, out, Path(folder) / "doctrees", "jupyter", config, None, freshenv=True, warning=sys.stderr
+            ROOT,
+            None,
+            out,
+            Path(folder) / "doctrees",
+            "jupyter",
+            config,
+            None,
+            freshenv=True,
+            warning=sys.stderr,
         )
         app.connect("source-read", captions)
         with contextlib.suppress(SystemExit):  # the builder's way to say that it is done
@@ -117,7 +127,10 @@ def make() -> dict[str, str]:
         for cell in notebook.cells
         for text, label in re.findall(r"\[((?:[A-Z][a-z]+) \d+\.\d+)\]\([^)#]*#([\w-]+)\)", cell.source)
     }
-    return {name: nbformat.writes(_clean(name, notebook, anchors, figures)) + "\n" for name, notebook in raw.items()}
+    return {
+        name: nbformat.writes(_clean(name, notebook, anchors, figures)) + "\n"
+        for name, notebook in raw.items()
+    }
 
 
 def _clean(chapter: str, raw: Any, anchors: dict[str, str], figures: dict[str, str]) -> Any:
@@ -154,7 +167,7 @@ def _clean(chapter: str, raw: Any, anchors: dict[str, str], figures: dict[str, s
 def _install() -> str:
     owner, name, branch = repository()
     return (
-        "# Installs the book's package where it is missing, as on Colab. What is there already stays as it is.\n"
+        "# Installs the book's package where it is missing, as on Colab, and leaves alone what is there.\n"
         "try:\n"
         "    import aetutor\n"
         "except ImportError:\n"
@@ -178,7 +191,9 @@ def _markdown(text: str, chapter: str, macros: dict[str, Any], anchors: dict[str
         text.strip(),
         flags=re.S,
     )
-    text = re.sub(r"\]\(([\w./-]+)\.ipynb(#[\w-]+)?\)", lambda m: f"]({_address(chapter, m[1])}{m[2] or ''})", text)
+    text = re.sub(
+        r"\]\(([\w./-]+)\.ipynb(#[\w-]+)?\)", lambda m: f"]({_address(chapter, m[1])}{m[2] or ''})", text
+    )
     text = re.sub(r"<a id='([\w-]+)'></a>\n+", r"<a id='\1' name='\1'></a>\n\n", text)
     text = re.sub(r"^``+(?=\|)", "", text, flags=re.M)
     text = re.sub(r"(?<!\$)\$ (.+?) \$(?!\$)", r"$\1$", text)
@@ -195,8 +210,9 @@ def _expand(text: str, macros: dict[str, Any]) -> str:
     """Spell out the site's macros: other renderers do not know them."""
     for name, meaning in macros.items():
         if isinstance(meaning, str):
-            text = re.sub(rf"(?<=[_^])\\{name}(?![A-Za-z])", lambda _, tex=meaning: f"{{{tex}}}", text)
-            text = re.sub(rf"\\{name}(?![A-Za-z])", lambda _, tex=meaning: tex, text)
+            plain = meaning.replace("\\", r"\\")
+            text = re.sub(rf"(?<=[_^])\\{name}(?![A-Za-z])", f"{{{plain}}}", text)
+            text = re.sub(rf"\\{name}(?![A-Za-z])", plain, text)
             continue
         template, _ = meaning
         while match := re.search(rf"\\{name}(?![A-Za-z])", text):
@@ -261,21 +277,25 @@ def setup(app: Any) -> None:
     app.connect("build-finished", publish)
 
 
-def stale() -> list[str]:
-    """What of the folder is not what the pages would make of it now."""
+def main() -> None:
+    """Write the notebooks; with ``--check``, say which are not what their pages would make of them."""
+    sys.path.insert(0, str(Path(__file__).parent))
     made = {path(chapter): text for chapter, text in make().items()}
-    wrong = [place for place, text in made.items() if not place.exists() or place.read_text("utf-8") != text]
-    wrong += [place for place in FOLDER.rglob("*.ipynb") if place not in made]
-    return sorted(str(place.relative_to(ROOT)) for place in wrong)
+    extra = [place for place in FOLDER.rglob("*.ipynb") if place not in made]
+    if "--check" in sys.argv:
+        wrong = [
+            place for place, text in made.items() if not place.exists() or place.read_text("utf-8") != text
+        ]
+        for place in sorted([*wrong, *extra]):
+            print(f"{place.relative_to(ROOT)} is not in step with its page: make notebooks")
+        sys.exit(1 if wrong or extra else 0)
+    for place in extra:
+        place.unlink()
+    for place, text in made.items():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text, encoding="utf-8")
+    print(f"{len(made)} notebooks in {FOLDER.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parent))
-    notebooks = {path(chapter): text for chapter, text in make().items()}
-    for place in FOLDER.rglob("*.ipynb"):
-        if place not in notebooks:
-            place.unlink()
-    for place, text in notebooks.items():
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(text, encoding="utf-8")
-    print(f"{len(notebooks)} notebooks in {FOLDER.relative_to(ROOT)}")
+    main()

@@ -121,7 +121,9 @@ def test_page(browser, address, name, width):
         assert state["wrong"] == 0
         assert state["sideways"] <= 0
         assert not state["broken"]
-        assert tab.page.locator(".live-figure").count() == tab.page.locator(".live-figure[data-ready]").count()
+        assert (
+            tab.page.locator(".live-figure").count() == tab.page.locator(".live-figure[data-ready]").count()
+        )
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -148,7 +150,9 @@ class Live:
 
     def control(self, label):
         """The slider or the list with this label."""
-        return self.box.locator("label", has_text=re.compile(f"^{re.escape(label)} ")).locator("input, select")
+        return self.box.locator("label", has_text=re.compile(f"^{re.escape(label)} ")).locator(
+            "input, select"
+        )
 
     def press(self, label, key):
         """Press a key on the control with this label."""
@@ -216,7 +220,9 @@ def test_steps_answer_to_keys(live):
 
 def test_digit_answers_to_keys(live):
     figure = live("model/compressing-with-signs", "fig-live-digit")
-    before = figure.box.locator("image").evaluate_all("all => all.map(i => i.getAttribute('xlink:href') || i.href.baseVal)")
+    before = figure.box.locator("image").evaluate_all(
+        "all => all.map(i => i.getAttribute('xlink:href') || i.href.baseVal)"
+    )
     figure.press("image", "ArrowRight")
     train, test = sources.mnist().split(held_out=500, seed=0)
     x = sources.whiten(train, rank=100).forward(test.data)
@@ -225,8 +231,12 @@ def test_digit_answers_to_keys(live):
     bits, one, mean, least = figure.numbers()
     assert bits == 100
     assert one == pytest.approx(float(lost[1].sum() / x[1].square().sum()), abs=6e-4)
-    assert (mean, least) == pytest.approx((float(lost.mean() / x.square().mean()), limits.isotropic(1)), abs=6e-4)
-    after = figure.box.locator("image").evaluate_all("all => all.map(i => i.getAttribute('xlink:href') || i.href.baseVal)")
+    assert (mean, least) == pytest.approx(
+        (float(lost.mean() / x.square().mean()), limits.isotropic(1)), abs=6e-4
+    )
+    after = figure.box.locator("image").evaluate_all(
+        "all => all.map(i => i.getAttribute('xlink:href') || i.href.baseVal)"
+    )
     assert len(after) == 3
     assert not set(before) & set(after)
 

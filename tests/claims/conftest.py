@@ -1,11 +1,12 @@
 """The `claim` fixture: a check that asserts, and is remembered for the book's page of claims."""
 
 import json
-import os
 
 import claims
 import numpy as np
 import pytest
+
+from aetutor import _files
 
 _RECORD = pytest.StashKey()
 
@@ -57,6 +58,4 @@ def pytest_sessionfinish(session, exitstatus):
     labels = {c.label for c in claims.claims()}
     if exitstatus == 0 and labels and labels <= set(record):
         claims.RECORD.parent.mkdir(exist_ok=True)
-        partial = claims.RECORD.with_suffix(f".{os.getpid()}.partial")
-        partial.write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
-        os.replace(partial, claims.RECORD)
+        _files.replace(claims.RECORD, json.dumps(record, indent=1, ensure_ascii=False))
