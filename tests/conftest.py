@@ -1,18 +1,11 @@
 """What the tests of the built site share."""
 
-import os
 from pathlib import Path
 
 import pytest
+from optional import missing
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-def missing(what: str, reason: str) -> None:
-    """Skip with a reason; fail where AETUTOR_REQUIRE, as in CI, names what is missing."""
-    if what in os.environ.get("AETUTOR_REQUIRE", "").split(","):
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")

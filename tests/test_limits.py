@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from scipy import integrate, stats
+from scipy import integrate, optimize, stats
 
 from aetutor import encoders, limits, risk, sources
 from aetutor.activations import cubic, erf, hard_tanh, identity, sign, sin, tanh
@@ -97,3 +97,90 @@ def test_many_levels_behave_as_panter_and_dite_say():
 
 def test_the_limit_holds_for_a_tensor_of_rates():
     assert np.allclose(limits.isotropic(torch.tensor([0.5, 2.0]).numpy()), limits.isotropic([0.5, 2.0]))
+
+
+SPECTRA = {
+    "two blocks": np.r_[np.full(4, 2.0), np.full(8, 0.5)],
+    "three blocks": np.r_[np.full(3, 0.2), np.full(3, 3.0), np.full(6, 1.0)],
+    "linear": np.linspace(0, 2, 12),
+    "power law": np.arange(1.0, 13) ** -1.5,
+}
+
+
+@pytest.mark.parametrize("scales", SPECTRA.values(), ids=SPECTRA)
+@pytest.mark.parametrize("rate", [0.25, 0.5, 1.0, 2.0])
+@pytest.mark.parametrize("gain", [0.05, sign.gain, 3.0])
+def test_anisotropic_against_a_convex_solver(scales, rate, gain):
+    d, n = len(scales), rate * len(scales)
+    largest = np.sort(scales)[::-1][: min(d, round(n))]
+    rest = np.sort(scales)[: d - len(largest)]
+    solved = optimize.minimize(
+        lambda s: (largest**2 / (1 + s / gain)).sum(),
+        np.full(len(largest), n / len(largest)),
+        jac=lambda s: -(largest**2) / gain / (1 + s / gain) ** 2,
+        bounds=[(0, None)] * len(largest),
+        constraints={"type": "eq", "fun": lambda s: s.sum() - n, "jac": lambda s: np.ones_like(s)},
+        method="SLSQP",
+        options={"ftol": 1e-14, "maxiter": 1000},
+    )
+    found = limits.anisotropic(scales, rate, gain)
+    assert found.risk == pytest.approx((solved.fun + (rest**2).sum()) / d, rel=1e-7)
+    assert found.allocation.sum() == pytest.approx(n)
+    assert found.active == np.count_nonzero(found.allocation)
+    assert found.risk == pytest.approx((scales**2 / (1 + found.allocation / gain)).mean())
+
+
+@pytest.mark.parametrize("scales", SPECTRA.values(), ids=SPECTRA)
+@pytest.mark.parametrize("rate", [0.1, 1.0, 3.0])
+def test_rate_distortion_against_its_parametric_form(scales, rate):
+    variances = scales**2
+
+    def bits(theta):
+        return np.log2(np.maximum(variances / theta, 1)).mean() / 2
+
+    theta = np.exp2(optimize.brentq(lambda e: bits(2**e) - rate, -60, 10, xtol=1e-14))
+    found = limits.rate_distortion(scales, rate)
+    assert found.level == pytest.approx(theta)
+    assert found.risk == pytest.approx(np.minimum(theta, variances).mean())
+    assert found.allocation.sum() == pytest.approx(rate * len(scales))
+    assert found.active == np.count_nonzero(variances > theta)
+
+
+@pytest.mark.parametrize("rate", [0.013, 0.5, 0.731, 1.0, 2.6])
+@pytest.mark.parametrize("activation", [sign, tanh, identity], ids=lambda a: a.name)
+def test_equal_scales_are_isotropic(rate, activation):
+    scaled = limits.anisotropic(np.full(7, 3.0), rate, activation).risk
+    assert scaled == pytest.approx(9 * limits.isotropic(rate, activation), rel=1e-12, abs=1e-15)
+    assert limits.rate_distortion(np.full(7, 3.0), rate).risk == pytest.approx(9 * limits.shannon(rate))
+
+
+def test_water_filling_takes_arrays_of_rates_and_any_order():
+    scales = np.random.default_rng(0).permutation(SPECTRA["linear"])
+    for function in (limits.anisotropic, limits.rate_distortion):
+        many = function(scales, [[0.2, 1], [0.6, 2]])
+        assert many.risk.shape == many.level.shape == many.active.shape == (2, 2)
+        assert many.allocation.shape == (2, 2, 12)
+        one, sorted_one = function(scales, 0.6), function(np.sort(scales), 0.6)
+        assert many.risk[1, 0] == one.risk == pytest.approx(sorted_one.risk)
+        np.testing.assert_allclose(one.allocation[np.argsort(scales)], sorted_one.allocation)
+        np.testing.assert_allclose(many.allocation.sum(-1), [[2.4, 12], [7.2, 24]])
+
+
+def test_no_limit_is_below_shannons():
+    scales, rates = SPECTRA["power law"], np.linspace(0.05, 4, 50)
+    ours, best = limits.anisotropic(scales, rates).risk, limits.rate_distortion(scales, rates).risk
+    assert (ours > best).all()
+    assert (np.diff(ours) < 0).all()
+
+
+def test_pca_drops_the_smallest_directions():
+    assert limits.pca([1, 3, 2, 0], 0.5) == pytest.approx(1 / 4)
+    assert limits.pca([1, 3, 2, 0], 0.625) == pytest.approx(0.5 / 4)  # half of the third
+    assert limits.pca([1, 3, 2, 0], [1, 2]).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("scales", [[-1, 2], [0, 0], [np.nan, 1], [], [[1, 2]], [np.inf]])
+@pytest.mark.parametrize("function", [limits.anisotropic, limits.rate_distortion, limits.pca])
+def test_bad_scales(function, scales):
+    with pytest.raises(ValueError, match="scales"):
+        function(scales, 1)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
-from conftest import missing
+from optional import missing
 
 from aetutor import activations, descent, encoders, limits, risk, sources
 

@@ -13,7 +13,7 @@ import nbformat
 import notebooks
 import pytest
 from bs4 import BeautifulSoup
-from conftest import missing
+from optional import missing
 
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = notebooks.chapters()
