@@ -101,7 +101,11 @@ def limit() -> Figure:
         .mark_point(color=_BLUE, filled=True, size=110, opacity=1)
         .encode(x="at:Q", y="value:Q"),
         *_labels(
-            [(0.8, 0.6, "limit", _BLUE), (0.05, 0.2, "Shannon", _GREEN), (2.1, 0.17, "Lloyd–Max", _VERMILION)]
+            [
+                (1.9, 0.95, "limit", _BLUE),
+                (1.9, 0.87, "Shannon, all methods", _GREEN),
+                (1.9, 0.79, "Lloyd–Max, scalar", _VERMILION),
+            ]
         ),
     ).properties(width="container", height=_PANEL)
     return _figure(
@@ -155,11 +159,11 @@ def linear_to_sign() -> Figure:
     def panel(*layers: alt.Chart, title: str) -> Any:
         return alt.layer(*layers).properties(width=_PANEL, height=_PANEL * 0.7, title=title)
 
-    shape = along("shape", x).mark_line(color=_BLUE, strokeWidth=2.5)
-    shape = shape.encode(x=_x("at", "x"), y=_y("shape", "σ(x), scaled", [-2.5, 2.5]))
+    shape = along("shape", x).mark_line(color=_BLUE, strokeWidth=2.5, clip=True)
+    shape = shape.encode(x=_x("at", "x"), y=_y("shape", "σ(x), scaled", [-3, 3]))
     bars = along("share", orders).mark_bar(color=_BLUE, size=18)
     bars = bars.encode(
-        x=alt.X("at:O", title="order ℓ", axis=alt.Axis(labelAngle=0)), y=_y("share", "c_ℓ² / f(1)", [0, 1])
+        x=alt.X("at:O", title="order ℓ", axis=alt.Axis(labelAngle=0)), y=_y("share", "share of f(1)", [0, 1])
     )
     kernel = along("kernel", rho).mark_line(color=_BLUE, strokeWidth=2.5)
     kernel = kernel.encode(x=_x("at", "correlation ρ"), y=_y("kernel", "f(ρ) / f(1)", [-1, 1]))
@@ -181,7 +185,7 @@ def linear_to_sign() -> Figure:
     ]
     chart = alt.concat(
         panel(shape, title="the activation"),
-        panel(bars, title="its Hermite coefficients"),
+        panel(bars, title="its squared Hermite coefficients"),
         panel(straight.encode(x="at:Q", y="y:Q"), kernel, title="its kernel; dashed: linear"),
         panel(*limits_panel, title="its limit; dashed: linear, sign"),
         columns=2,
@@ -545,7 +549,9 @@ def _x(field: str, title: str, domain: Sequence[float] | None = None, values: An
 
 
 def _y(field: str, title: str, domain: Sequence[float] | None = None) -> alt.Y:
-    return alt.Y(f"{field}:Q", title=title, scale=_scale(domain), axis=alt.Axis(tickCount=5))
+    # Labels get the same room whatever they say: a drawing must not outgrow the place it was given.
+    axis = alt.Axis(tickCount=5, minExtent=26, maxExtent=26)
+    return alt.Y(f"{field}:Q", title=title, scale=_scale(domain), axis=axis)
 
 
 def _scale(domain: Sequence[float] | None) -> alt.Scale:
