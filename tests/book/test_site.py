@@ -164,3 +164,19 @@ def test_the_claims_page_lists_every_claim(site):
     soup = BeautifulSoup((site / "book/reference/claims.html").read_text(encoding="utf-8"), "html.parser")
     linked = {urlsplit(tag["href"]).fragment for tag in soup.select("article table a[href]")}
     assert {c.label for c in claims.claims()} <= linked
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_light(name, site):
+    """At most 1.5 MB of text, figures and their data, before the scripts and styles that all pages share."""
+    page = site / f"{name}.html"
+    soup = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
+    pictures = {(page.parent / unquote(i["src"])).resolve() for i in soup.select("article img[src]")}
+    size = page.stat().st_size + sum(picture.stat().st_size for picture in pictures)
+    assert size <= 1.5e6, f"{size / 1e6:.2f} MB"
+
+
+def test_code_links_to_the_api(site):
+    chapter = (site / "book" / "model" / "kernels.html").read_text(encoding="utf-8")
+    links = BeautifulSoup(chapter, "html.parser").select("div.highlight a.sphinx-codeautolink-a")
+    assert any(link["href"].endswith("reference/api.html#aetutor.explore.linear_to_sign") for link in links)
