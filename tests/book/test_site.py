@@ -34,7 +34,7 @@ FETCHED_LINKS = {
 REMOTE = re.compile(r"^(?:https?:)?//", re.IGNORECASE)
 REMOTE_IN_CSS = re.compile(r"""(?:url\(\s*|@import\s+)['"]?((?:https?:)?//[^'")\s]+)""", re.IGNORECASE)
 # A page's own scripts that name a script, a style or a module on another host.
-REMOTE_IN_SCRIPT = re.compile(r"""['"]((?:https?:)?//[^'"\s]+\.(?:js|mjs|css)\b[^'"\s]*)['"]""", re.IGNORECASE)
+REMOTE_IN_SCRIPT = re.compile(r"""['"]((?:https?:)?//[^'"\s]+\.(?:m?js|css)\b[^'"\s]*)['"]""", re.IGNORECASE)
 
 
 def third_party(html: str) -> list[str]:
