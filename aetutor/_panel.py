@@ -16,9 +16,9 @@ import numpy as np
 
 from aetutor import _checks, activations, descent, encoders, limits, plotting, sgd, sources, spectrum
 from aetutor.activations import Activation
+from aetutor.explore import ACTIVATIONS
 from aetutor.trajectory import Trajectory
 
-_ACTIVATIONS = (activations.sign, activations.hard_tanh, activations.tanh, activations.erf, activations.sin)
 _EVERY = 0.15  # seconds between two drawings
 
 
@@ -131,7 +131,7 @@ class Panel(widgets.VBox):
     @property
     def activation(self) -> Activation:
         """The activation that is chosen."""
-        return next(a for a in _ACTIVATIONS if a.name == self.controls["activation"].value)
+        return next(a for a in ACTIVATIONS if a.name == self.controls["activation"].value)
 
     @property
     def rate(self) -> float:
@@ -142,7 +142,7 @@ class Panel(widgets.VBox):
 
 def _shared(d: int, rate: float, activation: Activation) -> dict[str, Any]:
     d, rate = _checks.count(d, "d"), _checks.positive(rate, "rate")
-    names = [a.name for a in _ACTIVATIONS]
+    names = [a.name for a in ACTIVATIONS]
     if activations.check(activation).name not in names:
         raise ValueError(f"activation must be one of {', '.join(names)}, got {activation.name}")
     return {

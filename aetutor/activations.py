@@ -406,10 +406,6 @@ def _find_breakpoints(activation: Activation) -> np.ndarray:
         return (activation._values(x + h) - activation._values(x - h)) / (2 * h)
 
     jumps = _bisect_jumps(activation._values, 4e-15)
-    # The grid of a half-line does not show a jump at 0; but an odd function that does not jump there is 0.
-    near, far = np.abs(activation._values(np.array([1e-12, 1e-9])))
-    if near > max(1e-6, far / 2):
-        jumps = np.append(0.0, jumps[jumps > 1e-9])
     kinks = _bisect_jumps(slope, 4 * h)
     near_jump = np.abs(kinks[:, None] - jumps[None, :]).min(axis=1, initial=np.inf) < 8 * h
     return np.concatenate([jumps, kinks[~near_jump]])
@@ -418,7 +414,8 @@ def _find_breakpoints(activation: Activation) -> np.ndarray:
 def _bisect_jumps(function: Callable[[np.ndarray], np.ndarray], width: float) -> np.ndarray:
     """Where `function` still changes as much over `width` as over a step of the grid."""
     step = 1e-3
-    grid = (np.arange(int(_REACH / step)) - np.sqrt(0.5)) * step
+    # A little to the left of 0 too, so that a jump there has neighbours on both sides.
+    grid = (np.arange(-2, int(_REACH / step)) - np.sqrt(0.5)) * step
     values = function(grid)
     change = np.abs(np.diff(values))
     padded = np.pad(change, 2, mode="edge")

@@ -28,8 +28,11 @@ __all__ = ["Figure", "digit", "limit", "linear_to_sign", "plane", "samples", "st
 _PANEL = 250  # a panel's width in pixels: two of them and their axes fit a page, one a phone
 _THIRD = 170  # of three panels side by side
 _PICTURE = 100  # an image's: three of them fit a phone
-_BLUE, _VERMILION, _GREEN, _PURPLE = plotting.COLORS[:4]
+_BLUE, _VERMILION, _GREEN = plotting.COLORS[:3]
 _GREY = "#666666"
+
+ACTIVATIONS = (activations.sign, activations.hard_tanh, activations.tanh, activations.erf, activations.sin)
+"""What figures and panels offer to choose from."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -59,8 +62,7 @@ def limit() -> Figure:
     of :func:`aetutor.limits.isotropic` itself.
     """
     own = "a gain of my own"
-    gains = {a.name: a.gain for a in (activations.sign, activations.hard_tanh, activations.tanh)}
-    gains |= {a.name: a.gain for a in (activations.erf, activations.sin)}
+    gains = {a.name: a.gain for a in ACTIVATIONS}
     rate = _slider("rate", "rate r", 0.05, 4, 0.05, 1)
     chosen = _choice("activation", "activation", [*gains, own], "sign")
     my_gain = _slider("my_gain", "gain of my own", 0, 2, 0.01, 1)
@@ -404,6 +406,7 @@ def digit(
     train, test = sources.mnist().split(held_out=500, seed=seed)
     whitening = sources.whiten(train, rank=rank)
     x = whitening.forward(test.data)
+    originals = [_picture(image.reshape(28, 28), 0, 1) for image in test.data[:count]]
     states, numbers, sigma = [], {}, activations.sign
     for rate in _checks.rates(rates).ravel().tolist():
         n = max(1, round(rate * rank))
@@ -417,7 +420,7 @@ def digit(
         rebuilt = whitening.inverse(x_hat[:count]).reshape(-1, 28, 28)
         for i in range(count):
             pictures = {
-                "original": _picture(test.data[i].reshape(28, 28), 0, 1),
+                "original": originals[i],
                 "bits": _picture(bits[i], -1, 1),
                 "rebuilt": _picture(rebuilt[i], 0, 1),
             }

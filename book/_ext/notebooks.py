@@ -8,6 +8,7 @@ package. Nothing is executed, and the notebooks have no outputs.
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 import shutil
 import sys
@@ -24,11 +25,10 @@ FOLDER = ROOT / "book" / "notebooks"
 EXTRAS = "plot,data,explore"
 
 _BEGIN, _END = "⟦", "⟧"  # ⟦name⟧ caption ⟧: where a figure's caption begins and ends
-_CELL = re.compile(
-    r"^(`{3,})\{code-cell\}[^\n]*\n(?:---\n(?P<options>.*?)^---\n)?(?P<code>.*?)^\1\n", re.S | re.M
-)
+_CELL = re.compile(r"^(`{3,})\{code-cell\}[^\n]*\n(?:---\n(?P<options>.*?)^---\n)?.*?^\1\n", re.S | re.M)
 
 
+@functools.cache
 def settings() -> dict[str, Any]:
     """_config.yml."""
     return yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
@@ -47,10 +47,15 @@ def site() -> str:
     return f"https://{owner}.github.io/{name}"
 
 
+def pages() -> list[str]:
+    """All pages of _toc.yml, as paths from the root without suffix."""
+    return re.findall(r"(?:file|root): (\S+)", (ROOT / "_toc.yml").read_text(encoding="utf-8"))
+
+
+@functools.cache
 def chapters() -> list[str]:
-    """Pages of _toc.yml that have cells, as paths from the root without suffix."""
-    names = re.findall(r"(?:file|root): (\S+)", (ROOT / "_toc.yml").read_text(encoding="utf-8"))
-    return [name for name in names if "{code-cell}" in (ROOT / f"{name}.md").read_text(encoding="utf-8")]
+    """The pages that have cells."""
+    return [name for name in pages() if "{code-cell}" in (ROOT / f"{name}.md").read_text(encoding="utf-8")]
 
 
 def path(chapter: str) -> Path:
@@ -65,14 +70,18 @@ def colab(chapter: str) -> str:
     return f"https://colab.research.google.com/github/{owner}/{name}/blob/{branch}/{place}"
 
 
+def _options(cell: re.Match[str]) -> dict[str, Any]:
+    """A code cell's own settings."""
+    return yaml.safe_load(cell["options"] or "") or {}
+
+
 def captions(app: Any, docname: str, source: list[str]) -> None:
     """Put a figure after each cell that has one: without execution there would be none to number."""
     if app.builder.name != "jupyter":
         return
 
     def with_figure(match: re.Match[str]) -> str:
-        options = yaml.safe_load(match["options"] or "") or {}
-        figure = options.get("mystnb", {}).get("figure")
+        figure = _options(match).get("mystnb", {}).get("figure")
         if not figure:
             return match[0]
         caption = figure["caption"].strip()
@@ -135,8 +144,7 @@ def make() -> dict[str, str]:
 
 def _clean(chapter: str, raw: Any, anchors: dict[str, str], figures: dict[str, str]) -> Any:
     page = (ROOT / f"{chapter}.md").read_text(encoding="utf-8")
-    options = [yaml.safe_load(match["options"] or "") or {} for match in _CELL.finditer(page)]
-    hidden = iter(["hide-input" in each.get("tags", []) for each in options])
+    hidden = iter(["hide-input" in _options(match).get("tags", []) for match in _CELL.finditer(page)])
     macros = settings()["sphinx"]["config"]["mathjax3_config"]["tex"]["macros"]
     cells = [
         nbformat.v4.new_markdown_cell(
@@ -279,7 +287,6 @@ def setup(app: Any) -> None:
 
 def main() -> None:
     """Write the notebooks; with ``--check``, say which are not what their pages would make of them."""
-    sys.path.insert(0, str(Path(__file__).parent))
     made = {path(chapter): text for chapter, text in make().items()}
     extra = [place for place in FOLDER.rglob("*.ipynb") if place not in made]
     if "--check" in sys.argv:

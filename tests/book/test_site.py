@@ -4,11 +4,12 @@ import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import notebooks
 import pytest
 from bs4 import BeautifulSoup
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = re.findall(r"(?:file|root): (\S+)", (ROOT / "_toc.yml").read_text(encoding="utf-8"))
+PAGES = notebooks.pages()
 
 # What a browser fetches by itself, as tag and attribute; following a link is the reader's choice.
 FETCHED = [
