@@ -13,6 +13,7 @@ _SUBMODULES = (
     "activations",
     "descent",
     "encoders",
+    "experiments",
     "explore",
     "limits",
     "plotting",
@@ -20,6 +21,7 @@ _SUBMODULES = (
     "sgd",
     "sources",
     "spectrum",
+    "sweep",
     "trajectory",
 )
 __all__ = [*_SUBMODULES, "__version__"]

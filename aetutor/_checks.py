@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,13 @@ def count(value: Any, name: str, minimum: int = 1) -> int:
     if isinstance(value, bool) or number < minimum:
         raise ValueError(f"{name} must be at least {minimum}, got {value!r}")
     return number
+
+
+def choice(value: Any, name: str, known: Iterable[Any]) -> None:
+    """One of the known values."""
+    known = tuple(known)
+    if value not in known:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}")
 
 
 def positive(value: Any, name: str, zero: bool = False) -> float:
@@ -118,6 +126,24 @@ def decoder(A: Any, B: torch.Tensor, name: str = "A") -> torch.Tensor:
         )
     batches(A.shape[:-2], name, B.shape[:-2], "B")
     return A
+
+
+def scales(value: Any, B: torch.Tensor, name: str = "scales", zero: bool = True) -> torch.Tensor:
+    """Standard deviations of shape (d,) to go with the encoder `B`; none is 0 unless `zero` may come."""
+    import torch
+
+    array = value if isinstance(value, torch.Tensor) else real_array(value, name)
+    D = torch.as_tensor(array, dtype=B.dtype, device=B.device).detach()
+    if tuple(D.shape) != (B.shape[-1],):
+        raise ValueError(f"{name} must have shape (d,) = ({B.shape[-1]},) to go with B, got {tuple(D.shape)}")
+    low = float(D.min())
+    if not bool(torch.isfinite(D).all()) or low < 0 or not bool(D.any()):
+        raise ValueError(
+            f"{name} must be finite, at least 0 and not all 0, got numbers from {low} to {float(D.max())}"
+        )
+    if low == 0 and not zero:
+        raise ValueError(f"{name} must be greater than 0 where samples are divided by them, got a 0")
+    return D
 
 
 def alike(a: torch.Tensor, a_name: str, b: torch.Tensor, b_name: str) -> None:

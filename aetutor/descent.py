@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Collection, Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,17 +26,19 @@ __all__ = ["gradient", "projected_gradient", "tied_flow"]
 _BLOCK = {"cpu": 2**17}  # entries at a time for the entrywise kernel: they stay in the cache
 
 
-def gradient(B: torch.Tensor, activation: Activation = activations.sign) -> torch.Tensor:
+def gradient(B: torch.Tensor, activation: Activation = activations.sign, scales: Any = None) -> torch.Tensor:
     """Gradient of d·R*(B) on the product of spheres, R* the risk with the best decoder.
 
-    Row i is the part orthogonal to b_i of 2c₁²[(XXᵀ ∘ f′(BBᵀ))B − X]_i, X = f(BBᵀ)⁻¹B. The
-    diagonal of XXᵀ ∘ f′ is left out: it moves b_i along itself only.
+    Row i is the part orthogonal to b_i of 2c₁²[(XXᵀ ∘ f′(BBᵀ))B − XD]_i, X = f(BBᵀ)⁻¹BD, with D = I
+    for the isotropic source. The diagonal of XXᵀ ∘ f′ is left out: it moves b_i along itself only.
 
     Parameters
     ----------
     B : Tensor, shape (..., n, d)
         Rows of unit norm.
     activation : Activation
+    scales : array_like or Tensor, shape (d,), optional
+        Standard deviations D_k ≥ 0 of the source, as in :mod:`aetutor.risk`.
 
     Returns
     -------
@@ -45,10 +48,11 @@ def gradient(B: torch.Tensor, activation: Activation = activations.sign) -> torc
     Raises
     ------
     TypeError, ValueError
-        If `B` is not a finite floating-point tensor with rows of unit norm.
+        If `B` is not a finite floating-point tensor with rows of unit norm, or scales are bad.
     """
     B = _checks.encoder(B).detach()
-    step = _Step(B, activations.check(activation))
+    D = None if scales is None else _checks.scales(scales, B)
+    step = _Step(B, activations.check(activation), D)
     step.solve(B)
     step.differentiate(B)
     return 2 * activation.c1**2 * step.X
@@ -59,6 +63,7 @@ def projected_gradient(
     B: torch.Tensor,
     activation: Activation = activations.sign,
     *,
+    scales: Any = None,
     steps: int = 100,
     step_size: float | None = None,
     noise: float = 0.0,
@@ -82,10 +87,15 @@ def projected_gradient(
     B : Tensor, shape (..., n, d)
         Start, rows of unit norm. It is left as it is.
     activation : Activation
+    scales : array_like or Tensor, shape (d,), optional
+        Standard deviations D_k ≥ 0 of the source, as in :mod:`aetutor.risk`.
     steps : int
         How many to take, at least 0.
     step_size : float, optional
         η, the step on the gradient of d·R; :func:`aetutor.spectrum.default_step_size` if not given.
+        With scales, if neither it nor noise is given, it is searched for: strong directions bear
+        short steps only, weak ones need long ones. A step that raises the risk is taken back and the
+        next is half as long; after one that does not, the next is 1.2 times as long.
     noise : float
         Each step moves each row by a Gaussian vector of about this length.
     tolerance : float, optional
@@ -126,18 +136,22 @@ def projected_gradient(
     noise = _checks.positive(noise, "noise", zero=True)
     generator = _checks.generator(seed, "noise")
     n, d = B.shape[-2:]
-    if step_size is None:
-        eta = default_step_size(n / d, activation)
-    else:
-        eta = _checks.positive(step_size, "step_size")
+    usual = default_step_size(n / d, activation)
+    if scales is not None:
+        usual = (usual or 1.0) / float(_checks.scales(scales, start).max()) ** 2
+    eta = usual if step_size is None else _checks.positive(step_size, "step_size")
     small = None if tolerance is None else _checks.positive(tolerance, "tolerance")
     keep_spectrum = _checks.steps(spectrum_at, "spectrum_at", steps)
     keep_gram = _checks.steps(gram_at, "gram_at", steps)
 
     B = encoders.normalize(start.detach().to(place, dtype, copy=True))
     batch = B.shape[:-2]
-    work = _Step(B, activation)
-    scale = eta * 2 * activation.c1**2
+    D = None if scales is None else _checks.scales(scales, B)
+    variance = 1.0 if D is None else float(D.double().square().mean())
+    work = _Step(B, activation, D)
+    search = D is not None and step_size is None and not noise
+    scale: Any = eta * 2 * activation.c1**2
+    before, best = (B.clone(), torch.full(batch, -torch.inf, dtype=dtype, device=place)) if search else (B, B)
     moving = torch.ones(batch, dtype=torch.bool, device=place)
     broken = torch.zeros_like(moving)
     times: list[int] = []
@@ -150,10 +164,18 @@ def projected_gradient(
     try:
         while True:
             explained = work.solve(B).sum(dim=-1)
+            if search:
+                worse = ~(explained >= best)
+                if bool(worse.any()):
+                    B.copy_(torch.where(worse.unsqueeze(-1).unsqueeze(-1), before, B))
+                    explained = work.solve(B).sum(dim=-1)
+                before.copy_(B)
+                best = explained
+                scale = torch.where(worse, 0.5, 1.2) * scale
             last = step == steps or not bool(moving.any())
             if last or step % record == 0:
                 times.append(step)
-                risks.append(1 - activation.c1**2 / d * explained)
+                risks.append(variance - activation.c1**2 / d * explained)
                 if callback is not None:
                     callback(step, risks[-1])
             if step in keep_spectrum:
@@ -170,7 +192,7 @@ def projected_gradient(
             # Beyond this the step is rounding noise, and soon infinite.
             broken |= moving & ~(scale * slope < 0.1 / torch.finfo(dtype).eps)
             moving &= ~broken
-            push = scale * moving.to(dtype).unsqueeze(-1).unsqueeze(-1)
+            push = (scale * moving.to(dtype)).unsqueeze(-1).unsqueeze(-1)
             B.addcmul_(work.X, push, value=-1)
             if noise:
                 kick = torch.randn(B.shape, generator=generator, dtype=dtype).to(place)
@@ -180,11 +202,11 @@ def projected_gradient(
             bar.update()
     except KeyboardInterrupt:
         interrupted = True
-        B = encoders.normalize(B)
+        B = encoders.normalize(before if search else B)
         explained = work.solve(B).sum(dim=-1)
         if step not in times[-1:]:
             times.append(step)
-            risks.append(1 - activation.c1**2 / d * explained)
+            risks.append(variance - activation.c1**2 / d * explained)
     finally:
         bar.close()
 
@@ -192,14 +214,14 @@ def projected_gradient(
     del work  # before A takes its place
     risk = torch.stack(risks, dim=-1).double().cpu().numpy()
     bad = broken.cpu().numpy()
-    if eta and not noise:
-        bad = bad | diverged(risk, torch.finfo(dtype).eps)
+    if eta and not noise and not search:
+        bad = bad | diverged(risk / variance, torch.finfo(dtype).eps)
     stopped = np.where(moving.cpu().numpy(), "interrupted" if interrupted else "steps", "tolerance")
     stopped = np.where(bad, "diverged", stopped)
     if bad.any():
         warnings.warn(
             f"step_size {eta:.4g} is too large: the risk does not go down "
-            f"(the default for this rate and activation is {default_step_size(n / d, activation):.4g})",
+            f"(the default for this rate and activation is {usual:.4g})",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -210,11 +232,12 @@ def projected_gradient(
         np.array(times),
         risk,
         stopped if stopped.ndim else str(stopped),
-        eta,
+        None if search else eta,
         A=X.mT.contiguous(),
         B=B,
         spectra=spectra,
         grams=grams,
+        scales=None if D is None else D.double().cpu().numpy(),
     )
 
 
@@ -310,13 +333,14 @@ def _integrate(B: np.ndarray, activation: Activation, at: np.ndarray, tolerance:
 class _Step:
     """The buffers of one step, and what is done in them.
 
-    After `solve`, `X` is f(BBᵀ)⁻¹B and `G` is BBᵀ. After `differentiate`, `X` is the part along the
-    spheres of (XXᵀ ∘ f′(BBᵀ))B − X, the gradient up to 2c₁².
+    After `solve`, `X` is f(BBᵀ)⁻¹BD and `G` is BBᵀ. After `differentiate`, `X` is the part along the
+    spheres of (XXᵀ ∘ f′(BBᵀ))B − XD, the gradient up to 2c₁². Without scales D is I.
     """
 
-    def __init__(self, B: torch.Tensor, activation: Activation) -> None:
+    def __init__(self, B: torch.Tensor, activation: Activation, scales: torch.Tensor | None = None) -> None:
         *batch, n, _ = B.shape
         self.activation = activation
+        self.scales = scales
         self.G = B.new_empty(*batch, n, n)
         self.F = B.new_empty(*batch, n, n)
         self.X = torch.empty_like(B, memory_format=torch.contiguous_format)
@@ -324,7 +348,7 @@ class _Step:
         self.info = torch.empty(batch, dtype=torch.int32, device=B.device)
 
     def solve(self, B: torch.Tensor) -> torch.Tensor:
-        """Fill `G` and `X`; give the row sums of B ∘ X."""
+        """Fill `G` and `X`; give the row sums of BD ∘ X."""
         G, F, X = self.G, self.F, self.X
         torch.matmul(B, B.mT, out=G)
         G.clamp_(-1, 1)
@@ -332,14 +356,15 @@ class _Step:
         # LAPACK stores by columns. Given transposed views, it works in place, without copies.
         L, Y = F.mT, self.scratch.view(*B.shape[:-2], *B.shape[:-3:-1]).mT
         torch.linalg.cholesky_ex(L, out=(L, self.info))
+        target = B if self.scales is None else B * self.scales
         if bool(_is_sound(L, self.info, self.activation.second_moment).all()):
-            torch.linalg.solve_triangular(L, B, upper=False, out=Y)
+            torch.linalg.solve_triangular(L, target, upper=False, out=Y)
             torch.linalg.solve_triangular(L.mT, Y, upper=True, out=Y)
             X.copy_(Y)
         else:
             self._kernel()
-            X.copy_(_solve(F, B))
-        return self.along(B)
+            X.copy_(_solve(F, target))
+        return self.along(target)
 
     def along(self, B: torch.Tensor) -> torch.Tensor:
         """The inner product of each row of `X` with that of `B`."""
@@ -358,6 +383,8 @@ class _Step:
             # Where f′ = ∞ rows are parallel, and pull each other along themselves: not on the sphere.
             M.mul_(self.activation._kernel_derivative(G)).nan_to_num_(nan=0, posinf=0, neginf=0)
         S.diagonal(dim1=-2, dim2=-1).zero_()
+        if self.scales is not None:
+            self.X.mul_(self.scales)
         if B.ndim == 2:
             torch.addmm(self.X, S, B, beta=-1, out=self.X)
         else:

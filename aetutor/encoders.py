@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
-from aetutor import _checks
+from aetutor import _checks, activations, limits
+from aetutor.activations import Activation
 
-__all__ = ["gaussian", "normalize", "orthogonal", "tight_frame"]
+__all__ = ["gaussian", "normalize", "orthogonal", "tight_frame", "water_filled"]
 
 
 def normalize(B: torch.Tensor) -> torch.Tensor:
@@ -115,6 +117,54 @@ def tight_frame(
             f"n must be at least d for a frame, got n = {n} and d = {d}; for rates at most one use orthogonal"
         )
     return normalize(_stiefel(shape, seed)).to(device, dtype)
+
+
+def water_filled(
+    n: int,
+    scales: Any,
+    seed: int | torch.Generator = 0,
+    activation: Activation | float = activations.sign,
+    *,
+    batch: int | Sequence[int] = (),
+    dtype: torch.dtype = torch.float64,
+    device: str | torch.device = "cpu",
+) -> torch.Tensor:
+    """Encoder for a source of given scales: n × k Haar columns times √s_k, rows then normalised.
+
+    The s_k > 0 are the allocation of :func:`aetutor.limits.anisotropic`; the columns of directions
+    under water are zero. As d → ∞ at fixed rate, the least risk tends to that limit. Equal scales give
+    :func:`orthogonal` or :func:`tight_frame`.
+
+    Parameters
+    ----------
+    n : int
+        Number of rows.
+    scales : array_like, shape (d,)
+        Standard deviations D_k ≥ 0 of the source, in any order, not all zero.
+    seed : int or torch.Generator
+    activation : Activation or float
+        The activation, or its gain.
+    batch, dtype, device
+        As for :func:`gaussian`.
+
+    Returns
+    -------
+    Tensor, shape (*batch, n, d)
+        Acts on whitened coordinates x/D, as ``scales=`` means in :mod:`aetutor.risk`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For bad numbers, as :func:`gaussian` and :func:`aetutor.limits.anisotropic`.
+    """
+    D = scales.detach().cpu().numpy() if isinstance(scales, torch.Tensor) else scales
+    rate = _checks.count(n, "n") / max(1, np.size(D))
+    s = torch.from_numpy(limits.anisotropic(D, rate, activation).allocation)
+    active = (s > 0).nonzero().squeeze(-1)
+    shape = _shape(n, len(s), batch)
+    B = torch.zeros(shape, dtype=torch.float64)
+    B[..., active] = _stiefel((*shape[:-1], len(active)), seed) * s[active].sqrt()
+    return normalize(B).to(device, dtype)
 
 
 def _shape(n: Any, d: Any, batch: int | Sequence[int]) -> tuple[int, ...]:

@@ -141,6 +141,7 @@ def anisotropic(
 
     def fill(one: float) -> tuple[float, np.ndarray, float, int]:
         n = one * d
+        n = round(n) if abs(n - round(n)) < 1e-9 * n else n  # (n/d)·d, up to rounding
         weight = np.clip(n - np.arange(d), 0, 1)  # 1 for the n largest; the last may count in part
         weighted = np.cumsum(weight * D)
         level = (n + g * np.cumsum(weight)) / weighted

@@ -3,6 +3,10 @@
 Shapes: B is (..., n, d) with rows of unit norm, A is (..., d, n), samples are (..., batch, d).
 Leading dimensions are independent problems. Risk is the mean squared error per dimension.
 Formulas are derived in the chapter "The population risk".
+
+A source x ~ N(0, Σ) comes in the coordinates of Σ's eigenvectors, with ``scales`` D, the standard
+deviations along them. The code is then σ(B(x/D)), entry by entry: B acts on whitened coordinates and
+its rows keep unit norm, while A rebuilds x itself. See the chapter "Water-filling with signs".
 """
 
 from __future__ import annotations
@@ -52,10 +56,11 @@ def kernel_matrix(B: torch.Tensor, activation: Activation) -> torch.Tensor:
     return _kernel_matrix(_checks.encoder(B), activations.check(activation))
 
 
-def population(A: torch.Tensor, B: torch.Tensor, activation: Activation) -> torch.Tensor:
-    """Population risk d⁻¹ E‖x − Aσ(Bx)‖² for x ~ N(0, I), exactly.
+def population(A: torch.Tensor, B: torch.Tensor, activation: Activation, scales: Any = None) -> torch.Tensor:
+    """Population risk d⁻¹ E‖x − Aσ(Bx)‖² for x ~ N(0, I), or with scales x ~ N(0, diag D²), exactly.
 
-    R(A, B) = 1 − (2c₁/d) Tr(BA) + (1/d) Tr(AᵀA f(BBᵀ)).
+    R(A, B) = 1 − (2c₁/d) Tr(BA) + (1/d) Tr(AᵀA f(BBᵀ)); with scales d⁻¹ Tr D² − (2c₁/d) Tr(B D A) +
+    (1/d) Tr(AᵀA f(BBᵀ)).
 
     Parameters
     ----------
@@ -63,6 +68,8 @@ def population(A: torch.Tensor, B: torch.Tensor, activation: Activation) -> torc
     B : Tensor, shape (..., n, d)
         Rows of unit norm; same dtype and device as `A`.
     activation : Activation
+    scales : array_like or Tensor, shape (d,), optional
+        Standard deviations D_k ≥ 0 of the source; the code is σ(B(x/D)).
 
     Returns
     -------
@@ -79,13 +86,14 @@ def population(A: torch.Tensor, B: torch.Tensor, activation: Activation) -> torc
     B = _checks.encoder(B)
     A = _checks.decoder(A, B)
     F = _kernel_matrix(B, activations.check(activation))
-    linear = (A * B.mT).sum(dim=(-2, -1))
+    target, variance = _target(B, scales)
+    linear = (A * target.mT).sum(dim=(-2, -1))
     quadratic = (A * (A @ F)).sum(dim=(-2, -1))
-    return 1 + (quadratic - 2 * activation.c1 * linear) / B.shape[-1]
+    return variance + (quadratic - 2 * activation.c1 * linear) / B.shape[-1]
 
 
-def optimal_decoder(B: torch.Tensor, activation: Activation) -> torch.Tensor:
-    """Decoder of least population risk for a given encoder, A* = c₁Bᵀ f(BBᵀ)⁻¹.
+def optimal_decoder(B: torch.Tensor, activation: Activation, scales: Any = None) -> torch.Tensor:
+    """Decoder of least population risk for a given encoder, A* = c₁Bᵀ f(BBᵀ)⁻¹, or c₁DBᵀ f(BBᵀ)⁻¹.
 
     Where f(BBᵀ) is singular to working precision (repeated or opposite rows, a polynomial
     activation with many rows) this is the least-squares solution of least norm.
@@ -95,6 +103,8 @@ def optimal_decoder(B: torch.Tensor, activation: Activation) -> torch.Tensor:
     B : Tensor, shape (..., n, d)
         Rows of unit norm.
     activation : Activation
+    scales : array_like or Tensor, shape (d,), optional
+        As in :func:`population`.
 
     Returns
     -------
@@ -104,23 +114,27 @@ def optimal_decoder(B: torch.Tensor, activation: Activation) -> torch.Tensor:
     Raises
     ------
     TypeError, ValueError
-        As :func:`kernel_matrix`.
+        As :func:`kernel_matrix`, and for bad scales.
     """
     F = kernel_matrix(B, activation)
-    return activation.c1 * _solve(F, B).mT
+    target, _ = _target(B, scales)
+    return activation.c1 * _solve(F, target).mT
 
 
-def minimal(B: torch.Tensor, activation: Activation) -> torch.Tensor:
-    """Risk of an encoder with its best decoder, 1 − (c₁²/d) Tr(Bᵀ f(BBᵀ)⁻¹ B).
+def minimal(B: torch.Tensor, activation: Activation, scales: Any = None) -> torch.Tensor:
+    """Risk of an encoder with its best decoder, d⁻¹ [Tr D² − c₁² Tr(DBᵀ f(BBᵀ)⁻¹ BD)]; D = I if not given.
 
     Takes what :func:`optimal_decoder` does and returns a tensor of shape (...), differentiable.
     """
     F = kernel_matrix(B, activation)
-    return 1 - activation.c1**2 / B.shape[-1] * (B * _solve(F, B)).sum(dim=(-2, -1))
+    target, variance = _target(B, scales)
+    return variance - activation.c1**2 / B.shape[-1] * (target * _solve(F, target)).sum(dim=(-2, -1))
 
 
-def reconstruct(A: torch.Tensor, B: torch.Tensor, activation: Activation, x: torch.Tensor) -> torch.Tensor:
-    """x̂ = Aσ(Bx) for each row x of a batch.
+def reconstruct(
+    A: torch.Tensor, B: torch.Tensor, activation: Activation, x: torch.Tensor, scales: Any = None
+) -> torch.Tensor:
+    """x̂ = Aσ(Bx), or Aσ(B(x/D)), for each row x of a batch.
 
     Parameters
     ----------
@@ -129,6 +143,8 @@ def reconstruct(A: torch.Tensor, B: torch.Tensor, activation: Activation, x: tor
         Any finite rows.
     activation : Activation
     x : Tensor, shape (..., batch, d)
+    scales : array_like or Tensor, shape (d,), optional
+        What x is divided by before it meets `B`, all greater than 0.
 
     Returns
     -------
@@ -136,20 +152,23 @@ def reconstruct(A: torch.Tensor, B: torch.Tensor, activation: Activation, x: tor
     """
     B = _checks.tensor(B, "B")
     A = _checks.decoder(A, B)
-    x = _samples(x, "x", B)
-    return activations.check(activation)(x @ B.mT) @ A.mT
+    return _codes(B, activation, _samples(x, "x", B), scales) @ A.mT
 
 
-def empirical(A: torch.Tensor, B: torch.Tensor, activation: Activation, data: torch.Tensor) -> torch.Tensor:
-    """Mean squared error per dimension of x̂ = Aσ(Bx) over the rows of `data`.
+def empirical(
+    A: torch.Tensor, B: torch.Tensor, activation: Activation, data: torch.Tensor, scales: Any = None
+) -> torch.Tensor:
+    """Mean squared error per dimension of x̂ over the rows of `data`.
 
     Takes what :func:`reconstruct` does, with `data` of shape (..., batch, d); returns shape (...).
     """
-    return (data - reconstruct(A, B, activation, data)).square().mean(dim=(-2, -1))
+    return (data - reconstruct(A, B, activation, data, scales)).square().mean(dim=(-2, -1))
 
 
-def least_squares_decoder(B: torch.Tensor, activation: Activation, data: torch.Tensor) -> torch.Tensor:
-    """Decoder of least empirical risk on `data`: linear regression of x on its code σ(Bx).
+def least_squares_decoder(
+    B: torch.Tensor, activation: Activation, data: torch.Tensor, scales: Any = None
+) -> torch.Tensor:
+    """Decoder of least empirical risk on `data`: linear regression of x on its code.
 
     Parameters
     ----------
@@ -158,6 +177,8 @@ def least_squares_decoder(B: torch.Tensor, activation: Activation, data: torch.T
     activation : Activation
     data : Tensor, shape (..., batch, d)
         Centre it first: there is no intercept.
+    scales : array_like or Tensor, shape (d,), optional
+        As in :func:`reconstruct`.
 
     Returns
     -------
@@ -166,7 +187,7 @@ def least_squares_decoder(B: torch.Tensor, activation: Activation, data: torch.T
     """
     B = _checks.tensor(B, "B")
     data = _samples(data, "data", B)
-    codes = activations.check(activation)(data @ B.mT)
+    codes = _codes(B, activation, data, scales)
     count = data.shape[-2]
     return _solve(codes.mT @ codes / count, codes.mT @ data / count).mT
 
@@ -197,9 +218,10 @@ def monte_carlo(
     samples: int,
     seed: int | torch.Generator = 0,
     *,
+    scales: Any = None,
     progress: bool = False,
 ) -> MonteCarlo:
-    """Risk of x̂ = Aσ(Bx) on samples of a source, with its standard error.
+    """Risk of x̂ on samples of a source, with its standard error.
 
     Samples are drawn and forgotten in chunks, so 10⁷ of them need no more memory than one chunk
     (about 4 million numbers).
@@ -215,6 +237,8 @@ def monte_carlo(
     samples : int
         At least 2.
     seed : int or torch.Generator
+    scales : array_like or Tensor, shape (d,), optional
+        As in :func:`reconstruct`. It does not change what is sampled: give the source its own.
     progress : bool
         Show a progress bar.
 
@@ -245,7 +269,7 @@ def monte_carlo(
     while done < total:
         count = min(chunk, total - done)
         x = source.sample(count, generator, dtype=B.dtype, device=B.device)
-        error = (x - activation(x @ B.mT) @ A.mT).square().mean(dim=-1).double()
+        error = (x - _codes(B, activation, x, scales) @ A.mT).square().mean(dim=-1).double()
         # Chan, Golub and LeVeque's pairwise update: no cancellation, whatever the chunk.
         chunk_mean = error.mean(dim=-1)
         shift = chunk_mean - mean
@@ -270,6 +294,20 @@ def _samples(x: Any, name: str, B: torch.Tensor) -> torch.Tensor:
         )
     _checks.batches(x.shape[:-2], name, B.shape[:-2], "B")
     return x
+
+
+def _codes(B: torch.Tensor, activation: Activation, x: torch.Tensor, scales: Any) -> torch.Tensor:
+    """σ(B(x/D)) for each row x."""
+    z = x if scales is None else x / _checks.scales(scales, B, zero=False)
+    return activations.check(activation)(z @ B.mT)
+
+
+def _target(B: torch.Tensor, scales: Any) -> tuple[torch.Tensor, torch.Tensor | float]:
+    """BD, what the codes should tell of x, and the variance d⁻¹ Tr D² that there is to explain."""
+    if scales is None:
+        return B, 1.0
+    D = _checks.scales(scales, B)
+    return B * D, D.square().mean()
 
 
 def _kernel_matrix(B: torch.Tensor, activation: Activation) -> torch.Tensor:

@@ -32,7 +32,7 @@ _SCHEDULES: dict[str, Callable[[float], float]] = {  # of the fraction of the st
     "cosine": lambda done: (1 + math.cos(math.pi * done)) / 2,
     "linear": lambda done: 1 - done,
 }
-_MAGIC = b"aetutor.sgd checkpoint 1\n"
+_MAGIC = b"aetutor.sgd checkpoint 2\n"
 
 
 def train(
@@ -40,6 +40,7 @@ def train(
     rate: float,
     activation: Activation = activations.sign,
     *,
+    scales: Any = None,
     B: torch.Tensor | None = None,
     steps: int = 10_000,
     batch_size: int = 256,
@@ -74,6 +75,10 @@ def train(
     rate : float
         n/d. The number of rows n is the whole number nearest to rate·d, and at least 1.
     activation : Activation
+    scales : array_like or Tensor, shape (d,), optional
+        Standard deviations of the coordinates, all greater than 0: the code is then σ(B(x/D)), so that B
+        meets whitened coordinates, while A and the loss stay with x. Those of a Gaussian source, if not
+        given.
     B : Tensor, shape (..., n, d), optional
         Start, rows of unit norm; :func:`aetutor.encoders.gaussian` with the seed, if not given. It
         is left as it is.
@@ -84,16 +89,17 @@ def train(
     optimizer : {"adam", "sgd"}
         Adam (Kingma and Ba, 2015) or plain gradient steps.
     learning_rate : float, optional
-        √m/(400n √f(1)) for "adam" and m/(400n f(1)) for "sgd" if not given, less where n is small.
-        Noise then keeps the risk of a sign some 0.3 % above its least, if the schedule is constant;
-        this share is about proportional to the learning rate.
+        √m/(400n √f(1)) for "adam" and m/(400n f(1)) for "sgd" if not given, less where n is small; for
+        "sgd" with scales, divided by the square of the largest. Noise then keeps the risk of a sign
+        some 0.3 % above its least, if the schedule is constant; this share is about proportional to the
+        learning rate.
     schedule : {"constant", "cosine", "linear"}
         What multiplies the learning rate: 1, or half a cosine or a line from 1 to 0.
     temperature : float, optional
         τ, for an activation that jumps; 1 if not given.
     validation : Images or Tensor, shape (samples, d), optional
         What the recorded risk is measured on. If not given, it is the exact population risk for a
-        Gaussian source, and the risk on 4,096 samples of their own for any other.
+        Gaussian source with its own scales, and the risk on 4,096 samples of their own for any other.
     record : int
         Keep the risk of every so many steps, and always of the start and the end.
     seed : int or torch.Generator
@@ -136,13 +142,21 @@ def train(
         raise TypeError(f"source must be an aetutor.sources.Source, got {type(source).__name__}")
     d = source.dimension
     n = max(1, round(_checks.positive(rate, "rate") * d))
+    if scales is None and isinstance(source, Gaussian):
+        scales = source.scales
+    exact = isinstance(source, Gaussian) and validation is None
+    if scales is not None:
+        scales = _checks.scales(scales, torch.empty(1, d, dtype=torch.float64), zero=False).cpu()
+        exact = exact and getattr(source, "scales", None) == tuple(scales.tolist())
     sigma, tau = _trainable(activations.check(activation), temperature)
     steps, record = _checks.count(steps, "steps", minimum=0), _checks.count(record, "record")
     batch_size = _checks.count(batch_size, "batch_size")
     checkpoint_every = _checks.count(checkpoint_every, "checkpoint_every")
-    _choice(optimizer, "optimizer", ("adam", "sgd"))
-    _choice(schedule, "schedule", tuple(_SCHEDULES))
+    _checks.choice(optimizer, "optimizer", ("adam", "sgd"))
+    _checks.choice(schedule, "schedule", tuple(_SCHEDULES))
     usual = _default_learning_rate(optimizer, n, d, batch_size, activation.second_moment)
+    if scales is not None and optimizer == "sgd":
+        usual /= float(scales.max()) ** 2
     eta = usual if learning_rate is None else _checks.positive(learning_rate, "learning_rate")
     dtype = _checks.floating(dtype)
     place = _checks.device(device, dtype)
@@ -150,7 +164,7 @@ def train(
     if start.shape[-2:] != (n, d):
         raise ValueError(f"B must have shape (..., n, d) = (..., {n}, {d}), got {tuple(start.shape)}")
     start = encoders.normalize(start.to("cpu", torch.float64))
-    held_out = _held_out(source, validation, seed)
+    held_out = None if exact else _held_out(source, validation, seed)
     generator = _checks.generator(seed, "training")
     path, call = None, {}
     if checkpoint is not None:
@@ -165,6 +179,7 @@ def train(
             "seed": str(seed),
             "dtype": str(dtype),
             "B": "not given" if B is None else _fingerprint(start),
+            "scales": "not given" if scales is None else _fingerprint(scales),
             "batch_size": str(batch_size),
             "optimizer": optimizer,
             "learning_rate": str(eta),
@@ -184,12 +199,13 @@ def train(
         generator.set_state(run.state.random)
         finished = run.overflowed or run.state.step == steps
     else:
-        A, B = _tied_decoder(start, activation).to(place, dtype), start.to(place, dtype)
+        A, B = _tied_decoder(start, activation, scales).to(place, dtype), start.to(place, dtype)
         moments = tuple(torch.zeros_like(w) for w in (A, B, A, B)) if optimizer == "adam" else ()
         run = _Run(_State(0, A, B, moments, generator.get_state()), (A, B))
         finished = False
     if held_out is not None:
         held_out = held_out.to(place, dtype)
+    D = None if scales is None else scales.to(place, dtype)
 
     saved, interrupted = -1, False
     bar = _progress.bar(steps, "step", progress, start=run.state.step)
@@ -197,7 +213,7 @@ def train(
         while not run.overflowed:
             state = run.state
             if state.step == record * len(run.risks):
-                run.keep(_risk(state, activation, held_out))
+                run.keep(_risk(state, activation, held_out, scales))
                 if callback is not None and not run.overflowed:
                     callback(state.step, run.risks[-1])
             if run.overflowed or state.step == steps:
@@ -207,7 +223,8 @@ def train(
                 saved = state.step
             x = source.sample(batch_size, generator, dtype=dtype, device=place)
             A, B = state.A.detach().requires_grad_(), state.B.detach().requires_grad_()
-            loss = (x - sigma(x @ B.mT) @ A.mT).square().sum() / batch_size
+            z = x if D is None else x / D
+            loss = (x - sigma(z @ B.mT) @ A.mT).square().sum() / batch_size
             slopes = torch.autograd.grad(loss, (A, B))
             run.state = state.moved(slopes, eta * _SCHEDULES[schedule](state.step / steps), generator)
             bar.update()
@@ -218,7 +235,7 @@ def train(
 
     last = None
     if not run.overflowed and run.state.step != record * (len(run.risks) - 1):
-        last = _risk(run.state, activation, held_out)
+        last = _risk(run.state, activation, held_out, scales)
         run.overflowed = not bool(last.isfinite().all())
     if path and not finished:
         _save(path, call, run)
@@ -226,7 +243,8 @@ def train(
     if last is not None and not run.overflowed:
         times, values = np.append(times, run.state.step), [*values, last]
     curve = torch.stack(values, dim=-1).numpy()
-    nothing = 1.0 if held_out is None else float(held_out.square().mean())  # the risk of A = 0
+    variance = 1.0 if scales is None else float(scales.square().mean())
+    nothing = variance if held_out is None else float(held_out.square().mean())  # the risk of A = 0
     diverged = run.overflowed | (curve[..., -1] > np.maximum(curve[..., 0], nothing))
     stopped = np.where(diverged, "diverged", "interrupted" if interrupted else "steps")
     if diverged.any():
@@ -247,6 +265,7 @@ def train(
         eta,
         A=A,
         B=B,
+        scales=None if scales is None else scales.numpy(),
     )
 
 
@@ -312,7 +331,9 @@ class _Run:
 
 
 @torch.no_grad()
-def _risk(state: _State, activation: Activation, held_out: torch.Tensor | None) -> torch.Tensor:
+def _risk(
+    state: _State, activation: Activation, held_out: torch.Tensor | None, scales: torch.Tensor | None
+) -> torch.Tensor:
     """Risk of each problem in double precision on the CPU; NaN for all where a weight is not finite."""
     A, B = state.A, state.B
     if not bool(A.isfinite().all() & B.isfinite().all()):
@@ -320,9 +341,11 @@ def _risk(state: _State, activation: Activation, held_out: torch.Tensor | None) 
     if held_out is None:
         place = "cpu" if A.device.type == "mps" else A.device  # which has no double precision
         B = encoders.normalize(B.to(place, torch.float64))
-        return risk.population(A.to(place, torch.float64), B, activation).cpu()
+        return risk.population(A.to(place, torch.float64), B, activation, scales).cpu()
     rows = max(1, 2**22 // (B.shape[:-2].numel() * sum(B.shape[-2:])))
-    parts = [risk.empirical(A, B, activation, x).cpu().double() * len(x) for x in held_out.split(rows)]
+    parts = [
+        risk.empirical(A, B, activation, x, scales).cpu().double() * len(x) for x in held_out.split(rows)
+    ]
     return torch.stack(parts).sum(dim=0) / len(held_out)
 
 
@@ -384,16 +407,16 @@ def _default_learning_rate(optimizer: str, n: int, d: int, batch_size: int, seco
     return min(batch_size / (400 * n), 0.1 / max(1.0, n / d)) / second_moment
 
 
-def _tied_decoder(B: torch.Tensor, activation: Activation) -> torch.Tensor:
-    """βBᵀ with the β of least population risk, c₁n / Tr(G f(G)) with G = BBᵀ."""
-    weight = (B @ B.mT * risk.kernel_matrix(B, activation)).sum(dim=(-2, -1), keepdim=True)
-    return (activation.c1 * B.shape[-2] / weight * B.mT).contiguous()
+def _tied_decoder(B: torch.Tensor, activation: Activation, scales: torch.Tensor | None) -> torch.Tensor:
+    """βDBᵀ with the β of least population risk, c₁‖BD‖² / Tr(BD²Bᵀ f(BBᵀ)); D = I without scales."""
+    target = B if scales is None else B * scales
+    weight = (target @ target.mT * risk.kernel_matrix(B, activation)).sum(dim=(-2, -1), keepdim=True)
+    norm = target.square().sum(dim=(-2, -1), keepdim=True)
+    return (activation.c1 * norm / weight * target.mT).contiguous()
 
 
 def _held_out(source: Source, validation: Any, seed: int | torch.Generator) -> torch.Tensor | None:
     if validation is None:
-        if isinstance(source, Gaussian):
-            return None
         return source.sample(4096, _checks.generator(seed, "validation"), dtype=torch.float64)
     data = validation.data if isinstance(validation, Images) else validation
     data = _checks.tensor(data, "validation")
@@ -402,11 +425,6 @@ def _held_out(source: Source, validation: Any, seed: int | torch.Generator) -> t
             f"validation must have shape (samples, d) with d = {source.dimension}, got {tuple(data.shape)}"
         )
     return data
-
-
-def _choice(value: Any, name: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}")
 
 
 # Checkpoints

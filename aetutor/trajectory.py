@@ -39,7 +39,7 @@ class Trajectory:
     stopped : str or ndarray of str, shape (...)
         Why it ended: "steps" (all were taken), "tolerance", "diverged" or "interrupted".
     step_size : float or None
-        None for a flow.
+        None for a flow, and where it was searched for.
     A : Tensor, shape (..., d, n), or None
         The final decoder. None, as `B`, where there are no matrices.
     B : Tensor, shape (..., n, d), or None
@@ -52,6 +52,8 @@ class Trajectory:
         Eigenvalues, increasing, at the steps that were asked for.
     grams : mapping of int to ndarray, shape (..., n, n)
         BBᵀ at the steps that were asked for.
+    scales : ndarray, shape (d,), or None
+        Standard deviations of an anisotropic source; B then acts on x/scales.
     """
 
     method: str
@@ -67,6 +69,7 @@ class Trajectory:
     log_det: np.ndarray | None = None
     spectra: Mapping[int, np.ndarray] = field(default_factory=dict)
     grams: Mapping[int, np.ndarray] = field(default_factory=dict)
+    scales: np.ndarray | None = None
 
     def __repr__(self) -> str:
         shape = self.risk.shape[:-1]
@@ -79,8 +82,10 @@ class Trajectory:
 
     @property
     def limit(self) -> float:
-        """Least risk at this rate on an isotropic source, ``limits.isotropic``."""
-        return float(limits.isotropic(self.rate, self.activation))
+        """Least risk at this rate, ``limits.isotropic``; with scales ``limits.anisotropic``."""
+        if self.scales is None:
+            return float(limits.isotropic(self.rate, self.activation))
+        return float(limits.anisotropic(self.scales, self.rate, self.activation).risk)
 
     def time_to(self, excess: float) -> Any:
         """First recorded time at which the risk is at most (1 + `excess`) times the limit.
