@@ -17,6 +17,7 @@ _SUBMODULES = (
     "explore",
     "limits",
     "plotting",
+    "reproduce",
     "risk",
     "sgd",
     "sources",

@@ -132,7 +132,7 @@ def scales(value: Any, B: torch.Tensor, name: str = "scales", zero: bool = True)
     """Standard deviations of shape (d,) to go with the encoder `B`; none is 0 unless `zero` may come."""
     import torch
 
-    array = value if isinstance(value, torch.Tensor) else real_array(value, name)
+    array = value if isinstance(value, torch.Tensor) else np.array(real_array(value, name))
     D = torch.as_tensor(array, dtype=B.dtype, device=B.device).detach()
     if tuple(D.shape) != (B.shape[-1],):
         raise ValueError(f"{name} must have shape (d,) = ({B.shape[-1]},) to go with B, got {tuple(D.shape)}")

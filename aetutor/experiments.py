@@ -6,7 +6,9 @@ Each returns what a method reaches beside the limit, and goes as it is to :func:
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable, Sequence
+from importlib.resources import files
 from typing import Any
 
 import numpy as np
@@ -15,8 +17,9 @@ import torch
 from aetutor import _checks, activations, descent, encoders, limits, risk, sgd, sources
 from aetutor.activations import Activation
 from aetutor.sources import Images, Transform
+from aetutor.trajectory import Trajectory
 
-__all__ = ["DATA", "SPECTRA", "on_gaussian", "on_images", "prepare"]
+__all__ = ["DATA", "SPECTRA", "measured", "on_gaussian", "on_images", "prepare", "whole"]
 
 SPECTRA: dict[str, Callable[[int], np.ndarray]] = {
     "flat": lambda d: np.ones(d),
@@ -33,6 +36,7 @@ DATA: dict[str, tuple[Callable[[], Images], int]] = {
     "digits": (sources.digits, 40),
     "MNIST sample": (sources.mnist, 100),
     "MNIST": (lambda: sources.mnist("train"), 100),
+    "MNIST test": (lambda: sources.mnist("test"), 100),
     "Fashion-MNIST": (lambda: sources.fashion_mnist("train"), 100),
     "CIFAR-10": (lambda: sources.cifar10("train", grey=True), 100),
     **{
@@ -113,7 +117,7 @@ def _descend(
     risks = []
     for group in groups:
         B = torch.stack([encoders.gaussian(n, d, seed) for seed in group])
-        run = descent.projected_gradient(B, sigma, **{"scales": D, "seed": group[0], **options})
+        run = whole(descent.projected_gradient(B, sigma, **{"scales": D, "seed": group[0], **options}))
         risks.append(run.risk[..., -1])
     return np.concatenate(risks)
 
@@ -130,10 +134,18 @@ def _train(
     n: int, d: int, D: Any, sigma: Activation, seeds: list[int], options: dict[str, Any]
 ) -> np.ndarray:
     source = sources.Gaussian(d, D)
-    return np.array([sgd.train(source, n / d, sigma, seed=seed, **options).risk[-1] for seed in seeds])
+    runs = [whole(sgd.train(source, n / d, sigma, seed=seed, **options)) for seed in seeds]
+    return np.array([run.risk[-1] for run in runs])
 
 
 _METHODS = {"projected gradient": _descend, "construction": _construct, "samples": _train}
+
+
+def whole(run: Trajectory) -> Trajectory:
+    """The run, unless Ctrl-C ended it: what it has by then must not be taken for a finished point."""
+    if np.any(np.asarray(run.stopped) == "interrupted"):
+        raise KeyboardInterrupt
+    return run
 
 
 def prepare(
@@ -147,8 +159,8 @@ def prepare(
     rank : int
         How many leading principal directions to keep.
     whitened : bool
-        Divide by the standard deviations. If not, the coordinates keep them, and they come back as
-        scales, with the shrinkage of Ledoit and Wolf.
+        Divide by the standard deviations. If not, the coordinates keep them, up to one factor for all,
+        and they come back as scales, with the shrinkage of Ledoit and Wolf.
     samples : int, optional
         Train on that many images only.
     seed : int
@@ -170,9 +182,13 @@ def prepare(
             raise ValueError(f"samples must be at most the {len(train)} images to train on, got {samples}")
         train = Images(train.name, train.data[:samples], train.shape)
     transform = sources.whiten(train, rank, shrinkage=0.0 if whitened else "ledoit-wolf")
-    scales = None if whitened else transform.scales.numpy()
-    transform = transform if whitened else transform.rotation
-    return transform.apply(train), transform.apply(test), transform, scales
+    if whitened:
+        return transform.apply(train), transform.apply(test), transform, None
+    # One factor for all makes the mean square of the scales 1, which suits the defaults of training.
+    unit = transform.scales.square().mean().sqrt()
+    one = torch.full_like(transform.scales, float(unit))
+    scaled = Transform(transform.mean, transform.directions, one, transform.kept_variance)
+    return scaled.apply(train), scaled.apply(test), scaled, (transform.scales / unit).numpy()
 
 
 def on_images(
@@ -186,6 +202,8 @@ def on_images(
     **options: Any,
 ) -> dict[str, float]:
     """Train on images, test on others, beside the limit and what theory says of a random encoder.
+
+    The trained encoder acts on the coordinates of :func:`prepare` as they are, whitened or not.
 
     All risks are divided by the variance of what they were measured on, so that 1 is the risk of storing
     nothing.
@@ -215,7 +233,8 @@ def on_images(
         "risk", held out, and "train_risk" of the trained pair; "limit"; "random", held out, of an encoder
         that knows the covariance only (:func:`aetutor.encoders.water_filled`) with the decoder by least
         squares; "factor", :func:`aetutor.sources.scale_factor` of the whitened training images; "mixture",
-        what a Gaussian of such random scales gives, 1 − factor·(1 − limit); "samples" trained on.
+        what a Gaussian of such random scales gives, 1 − factor·(1 − limit); "images", how many were
+        trained on.
     """
     _checks.choice(data, "data", DATA)
     _checks.choice(activation, "activation", _ACTIVATIONS)
@@ -224,17 +243,19 @@ def on_images(
     sigma, d = getattr(activations, activation), train.dimension
     n = max(1, round(_checks.positive(rate, "rate") * d))
     D = np.ones(d) if scales is None else scales
-    limit = float(limits.anisotropic(D, n / d, sigma).risk / np.mean(D**2))
+    limit = float(limits.anisotropic(D, n / d, sigma).risk)
     options.setdefault("steps", 3000)
     options.setdefault("record", max(1, options["steps"]))  # only the end is looked at
     options.setdefault("schedule", "cosine")
-    run = sgd.train(train, rate, sigma, scales=scales, validation=test, seed=seed, **options)
+    # Without scales even if raw: divided by them, weak directions would take up as much of the noise as
+    # strong ones, for less to gain.
+    run = whole(sgd.train(train, rate, sigma, validation=test, seed=seed, **options))
     assert run.A is not None and run.B is not None
     A, B = run.A.cpu().double(), run.B.cpu().double()
     fixed = encoders.water_filled(n, D, seed, sigma)
     decoder = risk.least_squares_decoder(fixed, sigma, train.data, scales)
 
-    def relative(A: torch.Tensor, B: torch.Tensor, part: Images) -> float:
+    def relative(A: torch.Tensor, B: torch.Tensor, part: Images, scales: Any = None) -> float:
         return float(risk.empirical(A, B, sigma, part.data, scales) / part.data.square().mean())
 
     factor = sources.scale_factor(train.data / torch.from_numpy(D))
@@ -242,11 +263,24 @@ def on_images(
         "risk": relative(A, B, test),
         "train_risk": relative(A, B, train),
         "limit": limit,
-        "random": relative(decoder, fixed, test),
+        "random": relative(decoder, fixed, test, scales),
         "factor": factor,
         "mixture": 1 - factor * (1 - limit),
-        "samples": float(len(train)),
+        "images": float(len(train)),
     }
+
+
+def measured() -> dict[str, Any]:
+    """What :func:`on_images` found, also on data that a reader may not have: the book's record.
+
+    Returns
+    -------
+    dict
+        "points", over data, rate and whitened, and "few", over data, rate and samples: dicts of what
+        :func:`on_images` returns, means over "seeds" runs, with standard errors "risk_error" and
+        "random_error". Made by ``python -m benchmarks.images``.
+    """
+    return json.loads(files("aetutor").joinpath("images.json").read_text(encoding="utf-8"))
 
 
 @functools.lru_cache(maxsize=2)

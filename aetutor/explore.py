@@ -20,19 +20,44 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from aetutor import _checks, activations, descent, encoders, limits, plotting, risk, sources, spectrum
+from aetutor import (
+    _checks,
+    activations,
+    descent,
+    encoders,
+    experiments,
+    limits,
+    plotting,
+    risk,
+    sources,
+    spectrum,
+)
 from aetutor.activations import Activation
 
-__all__ = ["Figure", "digit", "limit", "linear_to_sign", "plane", "samples", "step_by_step", "training"]
+__all__ = [
+    "Figure",
+    "digit",
+    "images",
+    "limit",
+    "linear_to_sign",
+    "plane",
+    "samples",
+    "step_by_step",
+    "training",
+    "water",
+]
 
 _PANEL = 250  # a panel's width in pixels: two of them and their axes fit a page, one a phone
 _THIRD = 170  # of three panels side by side
 _PICTURE = 100  # an image's: three of them fit a phone
-_BLUE, _VERMILION, _GREEN = plotting.COLORS[:3]
+_BLUE, _VERMILION, _GREEN, _PURPLE, _ORANGE = plotting.COLORS[:5]
 _GREY = "#666666"
 
 ACTIVATIONS = (activations.sign, activations.hard_tanh, activations.tanh, activations.erf, activations.sin)
 """What figures and panels offer to choose from."""
+
+_SETS = {"digits": (0.0, 1.0), "MNIST sample": (0.0, 1.0), "patches, contrast normalised": (2.0, -2.0)}
+"""Sets of :data:`aetutor.experiments.DATA` to show, with the pixels drawn white and black."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -450,6 +475,293 @@ def digit(
     )
 
 
+def water() -> Figure:
+    """Water poured over a spectrum: choose the scales of three blocks, the rate and the activation.
+
+    Each block is a third of the directions. The chart evaluates the formulas of
+    :func:`aetutor.limits.anisotropic` and :func:`aetutor.limits.rate_distortion` itself.
+    """
+    most, gap = 3, 0.05
+    gains = {a.name: a.gain for a in ACTIVATIONS}
+    one, two, three = blocks = ("scale1", "scale2", "scale3")
+    sliders = [
+        _slider(name, f"scale of block {name[-1]}", 0.1, 3, 0.05, start)
+        for name, start in zip(blocks, (2, 1, 0.5), strict=True)
+    ]
+    rate = _slider("rate", "rate r", 0.05, most, 0.05, 1)
+    chosen = _choice("activation", "activation", list(gains), "sign")
+    named = {
+        "gain": f"({json.dumps(gains)})[activation]",
+        "scales": f"[{one}, {two}, {three}]",
+        "total": f"{one} + {two} + {three}",
+        "variance": f"({one} * {one} + {two} * {two} + {three} * {three}) / 3",
+        "high": f"max({one}, {two}, {three})",
+        "middle": f"max(min({one}, {two}), min(max({one}, {two}), {three}))",
+        "low": f"min({one}, {two}, {three})",
+        # How many blocks come first: the stronger ones, and of equal ones those on the left.
+        "before": f"[({two} > {one}) + ({three} > {one}), ({one} >= {two}) + ({three} > {two}), "
+        f"({one} >= {three}) + ({two} >= {three})]",
+        **dict(_pour("rate")),
+        "rows": "["
+        + ", ".join(
+            f"clamp(3 * rate - before[{k}], 0, 1) * max(level * {blocks[k]} - gain, 0)" for k in range(3)
+        )
+        + "]",
+        # The picture is as high as the water at the highest rate, so that one sees it rise.
+        "full": f"min(({3 * most} + gain) / high, ({3 * most} + 2 * gain) / (high + middle), "
+        f"({3 * most} + 3 * gain) / total)",
+        "top": "max(1.06 * full, min(1.12 * gain / low, 1.6 * full))",
+    }
+    computed = [alt.param(name=name, expr=expression) for name, expression in named.items()]
+    shares = " + ', ".join(f"s{'₁₂₃'[k]} = ' + format(rows[{k}], '.3f')" for k in range(3))
+    readout = _readout(
+        "'Rate ' + format(rate, '.2f') + ', ' + activation + ': level μ = ' + format(level, '.3f') + ','",
+        f"'rows each: {shares} + ','",
+        "'limit ' + format(risk, '.4f') + ', Shannon ' + format(shannon, '.4f')",
+    )
+    block = alt.Chart(_values([{"block": k + 1} for k in range(3)])).transform_calculate(
+        scale="scales[datum.block - 1]",
+        rows="rows[datum.block - 1]",
+        before="before[datum.block - 1]",
+        floor="gain / datum.scale",
+        ground="0",
+        surface="max(level, datum.floor)",
+        top="top",
+        left=f"{gap} * (datum.block - 1) + {1 - 2 * gap} / total * "
+        f"(datum.block === 1 ? 0 : datum.block === 2 ? {one} : {one} + {two})",
+        right=f"datum.left + {1 - 2 * gap} / total * datum.scale",
+        wet="datum.left + clamp(3 * rate - datum.before, 0, 1) * (datum.right - datum.left)",
+        centre="(datum.left + datum.right) / 2",
+        # A direction gets its first row when there is one, and when the water stands at its floor.
+        appears="max(datum.before, gain * ((datum.before > 0) * (high / datum.scale - 1) + "
+        "(datum.before > 1) * (middle / datum.scale - 1))) / 3",
+    )
+    color = alt.Color("block:N", scale=alt.Scale(range=[_VERMILION, _PURPLE, _ORANGE]), legend=None)
+    up = alt.Y(
+        "ground:Q",
+        title="height",
+        scale=alt.Scale(domain=[0, alt.ExprRef("top")], nice=False),
+        axis=alt.Axis(tickCount=5, minExtent=26, maxExtent=26, grid=False),
+    )
+
+    def across(field: str) -> alt.X:
+        return alt.X(f"{field}:Q", scale=_scale([0, 1]), axis=None)
+
+    line = alt.Chart(_values([{"word": "μ"}])).transform_calculate(level="level", end="1")
+    heading = (
+        "rate < 1 ? 'water up to μ; light grey: no rows left' : 'widths D, floors at g/D, water up to μ'"
+    )
+    vessels = alt.layer(
+        block.mark_rect(color="#f0f0f0", clip=True).encode(x=across("wet"), x2="right", y=up, y2="top"),
+        block.mark_rect(color=plotting.COLORS[5], clip=True).encode(
+            x=across("left"), x2="wet", y="ground:Q", y2="surface"
+        ),
+        block.mark_rect(color="#b5b5b5", clip=True).encode(
+            x=across("left"),
+            x2="right",
+            y="ground:Q",
+            y2="floor",
+            tooltip=[
+                alt.Tooltip("block:N"),
+                alt.Tooltip("scale:Q", title="width D", format=".2f"),
+                alt.Tooltip("floor:Q", title="floor g/D", format=".3f"),
+                alt.Tooltip("rows:Q", title="rows per direction", format=".3f"),
+            ],
+        ),
+        *(
+            block.mark_rule(strokeWidth=2.5).encode(x=across(side), y="ground:Q", y2="top", color=color)
+            for side in ("left", "right")
+        ),
+        line.mark_rule(color=_BLUE, strokeDash=[4, 3]).encode(y="level:Q"),
+        line.mark_text(color=_BLUE, align="left", dx=4, fontSize=13).encode(
+            x=across("end"), y="level:Q", text="word:N"
+        ),
+        block.mark_text(fontWeight="bold", fontSize=13, y=_PANEL + 12).encode(
+            x=across("centre"), text="block:N", color=color
+        ),
+    ).properties(width=_PANEL, height=_PANEL, title=alt.TitleParams(text=alt.ExprRef(heading)))
+
+    curve = alt.Chart(alt.sequence(0.02, most + 0.01, 0.02, as_="rate"))
+    for name, expression in _pour("datum.rate", "datum."):
+        curve = curve.transform_calculate(**{name: expression})
+    curve = curve.transform_calculate(alike=_limit("datum.rate", "gain"))
+    here = alt.Chart(_values([{}])).transform_calculate(rate="rate", risk="risk")
+    along = _x("rate", "rate r", [0, most])
+    curves = alt.layer(
+        curve.mark_line(color=_GREY, strokeDash=[2, 3], strokeWidth=2).encode(
+            x=along, y=_y("alike", "risk / variance", [0, 1])
+        ),
+        curve.mark_line(color=_GREEN, strokeDash=[8, 3, 2, 3]).encode(x=along, y="shannon:Q"),
+        curve.mark_line(color=_BLUE, strokeWidth=3).encode(x=along, y="risk:Q"),
+        here.mark_rule(color=_GREY, strokeDash=[3, 3]).encode(x=along),
+        here.mark_point(color=_BLUE, filled=True, size=110, opacity=1).encode(x=along, y="risk:Q"),
+        block.transform_filter(f"datum.appears <= {most}")
+        .mark_point(shape="triangle-up", filled=True, opacity=1, size=90, y=_PANEL - 5)
+        .encode(
+            x="appears:Q",
+            color=color,
+            tooltip=[alt.Tooltip("block:N"), alt.Tooltip("appears:Q", title="wet from rate", format=".3f")],
+        ),
+        *_labels(
+            [
+                (1.15, 0.95, "all directions alike", _GREY),
+                (1.15, 0.87, "limit", _BLUE),
+                (1.15, 0.79, "Shannon, all methods", _GREEN),
+            ]
+        ),
+    ).properties(width=_PANEL, height=_PANEL, title="▲ from here on a block is wet")
+    return _figure(
+        alt.concat(vessels, curves, columns=2),
+        [*sliders, rate, chosen, *computed, readout],
+        "Left, three vessels side by side, one for each block of directions: as wide as its scale D, with a "
+        "grey floor at height g/D and water up to the common level. The area of water is the number of rows "
+        "per direction; below rate 1 a part of a vessel may be closed. Right, risk against rate for this "
+        "spectrum: the limit, Shannon's curve, and rows spread evenly. The numbers stand above.",
+    )
+
+
+def images(count: int = 6, rates: Sequence[float] = (0.25, 0.5, 1, 2), seed: int = 0) -> Figure:
+    """Real images through bits, by an encoder that knows their covariance and nothing else.
+
+    Each set is prepared by :func:`aetutor.experiments.prepare`, whitened and raw, encoded with the rows of
+    :func:`aetutor.encoders.water_filled` and decoded by :func:`aetutor.risk.least_squares_decoder`, fitted
+    on the training part. What is measured on held-out images stands beside the limit for a Gaussian source
+    of that covariance. Distortions are relative to the variance that the leading directions keep. Needs
+    the extra ``data``.
+
+    Parameters
+    ----------
+    count : int
+        How many held-out images of each set to choose from.
+    rates : sequence of float
+        Bits for each direction that is kept.
+    seed : int
+        Of the splits and the encoders.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For a bad rate, or if `count` is not from 1 to the number of images held out.
+    """
+    count = _checks.count(count, "count")
+    options = list(dict.fromkeys(_checks.rates(rates).ravel().tolist()))
+    fine = np.linspace(0, 1.1 * max(options), 101)[1:]
+    pictures: list[dict[str, Any]] = []
+    curves, points, numbers = [], [], {}
+
+    def show(part: str, pixels: torch.Tensor, white: float, black: float, **chosen: Any) -> None:
+        for i, image in enumerate(pixels):
+            flip = 1 if white < black else -1
+            url = _picture(flip * image, flip * white, flip * black, size=1)
+            pictures.append({"image": i + 1, "part": part, "url": url} | chosen)
+
+    sigma = activations.sign
+    for name, (white, black) in _SETS.items():
+        load, rank = experiments.DATA[name]
+        loaded = load()
+        held_out = loaded.split(max(1, len(loaded) // 10), seed)[1]
+        if count > len(held_out):
+            raise ValueError(f"count must be at most {len(held_out)}, the {name} held out, got {count}")
+        show("original", held_out.data[:count].reshape(-1, *loaded.shape), white, black, kind=name)
+        for how in ("whitened", "raw"):
+            train, test, transform, scales = experiments.prepare(
+                loaded, rank, whitened=how == "whitened", seed=seed
+            )
+            chosen = {"kind": name, "how": how}
+            if how == "whitened":  # the same directions either way
+                kept = transform.inverse(test.data[:count]).reshape(-1, *loaded.shape)
+                show(f"{rank} directions", kept, white, black, kind=name)
+            D = np.ones(rank) if scales is None else scales
+            least = limits.anisotropic(D, fine, sigma).risk / np.mean(D**2)
+            curves.append(chosen | {"limit": least.round(4)})
+            for rate in options:
+                n = max(1, round(rate * rank))
+                B = encoders.water_filled(n, D, seed, sigma)
+                A = risk.least_squares_decoder(B, sigma, train.data, scales)
+                x, x_hat = test.data, risk.reconstruct(A, B, sigma, test.data, scales)
+                lost = (x - x_hat).square().sum(-1) / x.square().sum(-1)
+                mean = float((x - x_hat).square().mean() / x.square().mean())
+                points.append(chosen | {"rate": rate, "distortion": round(mean, 4)})
+                rebuilt = transform.inverse(x_hat[:count]).reshape(-1, *loaded.shape)
+                height = next(h for h in range(int(n**0.5), 0, -1) if n % h == 0)
+                bits = sigma(x[:count] / torch.from_numpy(D) @ B.mT).reshape(-1, height, n // height)
+                show("bits", bits, -1, 1, rate=rate, **chosen)
+                show("rebuilt", rebuilt, white, black, rate=rate, **chosen)
+                limit = float(limits.anisotropic(D, n / rank, sigma).risk / np.mean(D**2))
+                numbers[f"{name}/{how}/{rate:g}"] = [
+                    round(number, 4) for number in (mean, limit, *lost[:count].tolist())
+                ]
+    kind = _choice("kind", "images", list(_SETS), "MNIST sample")
+    prepared = _choice("how", "coordinates", ["whitened", "raw"], "whitened")
+    rate = _choice("rate", "rate r", options, 1.0 if 1.0 in options else options[0])
+    image = _slider("image", "image", 1, count, 1, 1)
+    found = alt.param(name="found", expr=f"({json.dumps(numbers)})[kind + '/' + how + '/' + rate]")
+    readout = _readout(
+        "kind + ', ' + how + ','",
+        "'rate ' + rate + ': distortion ' + format(found[0], '.3f') + ' on average'",
+        "'(this image ' + format(found[image + 1], '.3f') + '), limit ' + format(found[1], '.3f')",
+    )
+    here = "datum.kind === kind && datum.how === how"
+    shown = alt.Chart(_values(pictures)).transform_filter("datum.kind === kind && datum.image === image")
+    shown = shown.transform_filter("!datum.how || datum.how === how && datum.rate === rate")
+    shown = shown.transform_calculate(
+        column="datum.part === 'original' || datum.part === 'bits' ? 0 : 1",
+        row="datum.part === 'bits' || datum.part === 'rebuilt' ? 1 : 0",
+    )
+    place = {"x": alt.X("column:O", axis=None), "y": alt.Y("row:O", axis=None)}
+    side = 112  # a whole number of screen pixels for each of an image
+    gallery = alt.layer(
+        shown.transform_filter("datum.part !== 'bits'")
+        .mark_point(
+            shape="square", size=(side + 2) ** 2, yOffset=9, color="#cccccc", strokeWidth=1, opacity=1
+        )
+        .encode(**place),
+        shown.mark_image(width=side, height=side, yOffset=9, smooth=False).encode(**place, url="url:N"),
+        shown.mark_text(yOffset=-side / 2 - 1, fontSize=12).encode(**place, text="part:N"),
+    ).properties(width=alt.Step(side + 10), height=alt.Step(side + 22))
+    curve = (
+        alt.Chart(_values(curves))
+        .transform_filter(here)
+        .transform_calculate(i=f"sequence({len(fine)})")
+        .transform_flatten(["limit", "i"])
+        .transform_calculate(rate=f"{fine[0]} * (datum.i + 1)")
+    )
+    measured = alt.Chart(_values(points)).transform_filter(here)
+    now = measured.transform_filter("datum.rate === rate")
+    along = _x("rate", "rate r", [0, 1.1 * max(options)])
+    chart = alt.layer(
+        curve.mark_line(color=_BLUE, strokeWidth=2.5).encode(
+            x=along, y=_y("limit", "distortion / variance", [0, 1])
+        ),
+        measured.mark_point(color=_BLUE, filled=True, size=60, opacity=1).encode(
+            x=along, y="distortion:Q", tooltip=[alt.Tooltip("distortion:Q", format=".3f")]
+        ),
+        now.transform_calculate(one="found[image + 1]", shown="min(datum.one, 1)")
+        .mark_point(color=_GREY, filled=False, strokeWidth=2, size=90, opacity=1)
+        .encode(
+            x=along,
+            y="shown:Q",
+            shape=alt.condition("datum.one > 1", alt.value("triangle-up"), alt.value("diamond")),
+        ),
+        now.mark_point(color=_VERMILION, filled=True, size=120, opacity=1).encode(x=along, y="distortion:Q"),
+        *_labels(
+            [
+                (0.4 * max(options), 0.95, "limit, Gaussian source", _BLUE),
+                (0.4 * max(options), 0.87, "measured, at this rate", _VERMILION),
+                (0.4 * max(options), 0.79, "this image alone", _GREY),
+            ]
+        ),
+    ).properties(width=_PANEL, height=_PANEL, title="held-out images")
+    return _figure(
+        alt.concat(gallery, chart, columns=2),
+        [kind, prepared, rate, image, found, readout],
+        "Left, four pictures: a held-out image, what the leading principal directions keep of it, the bits "
+        "that are stored, black for +1, and what is rebuilt from them. Right, distortion against rate: "
+        "points measured on held-out images and the limit for a Gaussian source of that covariance. The "
+        "numbers stand above.",
+    )
+
+
 def training(
     d: int = 100,
     rate: float = 1.0,
@@ -628,6 +940,38 @@ def _plane_risk(angles: list[str], prefix: str = "") -> list[tuple[str, str]]:
         for i in range(len(angles))
     )
     let("risk", f"1 - ({explained}) / PI")
+    return steps
+
+
+def _pour(rate: str, prefix: str = "") -> list[tuple[str, str]]:
+    """Names and Vega expressions that lead from a rate to ``level``, ``risk`` and ``shannon``.
+
+    :func:`aetutor.limits.anisotropic` and :func:`aetutor.limits.rate_distortion` for a third of the
+    directions each of the scales ``high``, ``middle`` and ``low``. Another vessel lowers the water exactly if
+    its floor is below it, so the level is the least that the first one, two or three give; Shannon's
+    level, likewise, is the highest.
+    """
+    scales = ("high", "middle", "low")
+    steps: list[tuple[str, str]] = []
+
+    def let(name: str, expression: str) -> str:
+        steps.append((name, expression))
+        return prefix + name
+
+    weights = [let(f"weight{k}", f"clamp(3 * {rate} - {k}, 0, 1)") for k in range(3)]
+    vessels = [f"{w} * {D}" for w, D in zip(weights, scales, strict=True)]
+    levels, thetas = [], []
+    for k in (1, 2, 3):
+        levels.append(f"(3 * {rate} + gain * ({' + '.join(weights[:k])})) / ({' + '.join(vessels[:k])})")
+        thetas.append(f"pow({' * '.join(scales[:k])}, 2 / {k}) * pow(2, -6 * {rate} / {k})")
+    level = let("level", f"min({', '.join(levels)})")
+    theta = let("theta", f"max({', '.join(thetas)})")
+    left = (
+        f"{v} * min({D}, gain / {level}) + (1 - {w}) * {D} * {D}"
+        for v, w, D in zip(vessels, weights, scales, strict=True)
+    )
+    let("risk", f"({' + '.join(left)}) / 3 / variance")
+    let("shannon", f"({' + '.join(f'min({theta}, {D} * {D})' for D in scales)}) / 3 / variance")
     return steps
 
 

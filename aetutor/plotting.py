@@ -160,7 +160,8 @@ def gallery(
     Parameters
     ----------
     rows : mapping of str to array_like or Tensor, shape (count, height, width)
-        Label and images of each row; all rows have the same count.
+        Label and images of each row; all rows have the same count. Colour comes as (count, 3, height,
+        width) with values from 0 to 1.
     scale : float
         Side of an image in inches.
     limits : mapping of str to (float, float), optional
@@ -178,6 +179,7 @@ def gallery(
     for line, (label, images) in zip(axes, rows.items(), strict=True):
         low, high = limits.get(label, (0.0, 1.0))
         for ax, image in zip(line, _array(images), strict=False):
+            image = np.moveaxis(image, 0, -1).clip(0, 1) if image.ndim == 3 else image
             ax.imshow(image, vmin=low, vmax=high, cmap="gray_r", interpolation="nearest")
         for ax in line:
             ax.set(xticks=[], yticks=[])

@@ -549,6 +549,3 @@ def _package(name: str) -> Any:
         return importlib.import_module(name)
     except ImportError as error:
         raise ImportError(f"a sweep needs {name}: pip install 'aetutor[sweep]'") from error
-
-
-# A point of the book's experiments

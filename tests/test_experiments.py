@@ -78,6 +78,7 @@ def test_prepare(whitened):
         # Shrunk: the strong are a little weaker, the weak a little stronger than in the sample.
         assert scales == pytest.approx(deviations.numpy(), rel=0.02)
         assert (np.diff(scales) <= 0).all()
+        assert np.mean(scales**2) == pytest.approx(1)
     back = transform.inverse(test.data)
     held_out = images.split(179, 1)[1].data
     lost = (back - held_out).square().sum() / (held_out - transform.mean).square().sum()
@@ -87,7 +88,7 @@ def test_prepare(whitened):
 @pytest.mark.parametrize("whitened", [True, False])
 def test_on_images(whitened):
     found = experiments.on_images("digits", 0.5, seed=2, whitened=whitened, steps=600, device="cpu")
-    assert found["samples"] == 1618
+    assert found["images"] == 1618
     assert found["factor"] == pytest.approx(0.978, abs=0.01)
     assert found["mixture"] == pytest.approx(1 - found["factor"] * (1 - found["limit"]), abs=1e-12)
     if whitened:
@@ -102,7 +103,7 @@ def test_images_follow_the_seed_and_the_number_of_samples():
     first = experiments.on_images(**options, samples=200)
     assert first == experiments.on_images(**options, samples=200)
     assert first != experiments.on_images(**options, samples=200, seed=1)
-    assert first["samples"] == 200
+    assert first["images"] == 200
     with pytest.raises(ValueError, match="samples must be at most the 1618 images"):
         experiments.on_images(**options, samples=2000)
     with pytest.raises(ValueError, match="rank must be at most 19, the numerical rank"):
@@ -116,3 +117,12 @@ def test_unknown_data():
 
 def test_equal_scales_are_a_frame():
     assert torch.allclose(encoders.water_filled(6, np.ones(4), 3), encoders.tight_frame(6, 4, 3))
+
+
+@pytest.mark.parametrize("method", ["projected gradient", "samples"])
+def test_what_ctrl_c_left_is_no_point(method):
+    def stop(step, value):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        experiments.on_gaussian(1.0, d=5, method=method, callback=stop)

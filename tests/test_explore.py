@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import io
+import json
 import re
 
 import altair as alt
@@ -12,9 +13,17 @@ import pytest
 import torch
 import vl_convert
 
-from aetutor import activations, descent, encoders, explore, limits, risk, sources
+from aetutor import activations, descent, encoders, experiments, explore, limits, risk, sources
 
-MAKERS = [explore.limit, explore.linear_to_sign, explore.plane, explore.step_by_step, explore.digit]
+MAKERS = [
+    explore.limit,
+    explore.linear_to_sign,
+    explore.plane,
+    explore.step_by_step,
+    explore.digit,
+    explore.water,
+    explore.images,
+]
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +53,7 @@ def test_figure_has_text_sliders_and_both_forms(figures, maker):
     major = alt.SCHEMA_VERSION[1]
     assert bundle[f"application/vnd.vegalite.v{major}+json"] == spec
     assert "vega" in bundle["text/html"]
+    assert len(json.dumps(spec)) < 600_000
 
 
 @pytest.mark.parametrize("rate", [0.3, 1.0, 2.75])
@@ -133,6 +143,89 @@ def test_digit_shows_the_bits_that_are_stored(figures):
     x = sources.whiten(train, rank=100).forward(test.data[:1])
     z = activations.sign(x @ encoders.orthogonal(25, 100, 0).mT).reshape(5, 5)
     np.testing.assert_array_equal(dark, z.numpy() > 0)
+
+
+@pytest.mark.parametrize(
+    ("scales", "rate", "sigma"),
+    [
+        ((2, 1, 0.5), 1, activations.sign),
+        ((2, 1, 0.5), 3, activations.sign),
+        ((0.5, 2, 1), 0.2, activations.sign),  # rows for a part of one block
+        ((0.3, 1, 3), 0.5, activations.hard_tanh),
+        ((1, 0.1, 2), 1, activations.sign),  # the second stays dry
+        ((0.1, 3, 0.1), 0.9, activations.sign),  # two stay dry
+        ((1, 1, 1), 0.5, activations.sign),
+        ((1, 1, 1), 1.7, activations.erf),
+        ((0.7, 0.7, 2.4), 0.6, activations.tanh),
+        ((2.4, 0.7, 0.7), 0.8, activations.sin),
+        ((3, 0.1, 1.05), 0.05, activations.sign),
+        ((1.2, 1.35, 1.5), 0.7, activations.sign),
+    ],
+)
+def test_water(figures, scales, rate, sigma):
+    filling = limits.anisotropic(scales, rate, sigma)
+    variance = np.mean(np.square(scales))
+    settings = {f"scale{k}": scale for k, scale in enumerate(scales, start=1)}
+    shown = readout(figures["water"], rate=rate, activation=sigma.name, **settings)
+    shannon = limits.rate_distortion(scales, rate).risk
+    np.testing.assert_allclose(shown[:5], [rate, filling.level, *filling.allocation], atol=5.1e-4)
+    np.testing.assert_allclose(shown[5:], np.array([filling.risk, shannon]) / variance, atol=5.1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "how", "rate"),
+    [
+        ("digits", "whitened", 0.25),
+        ("digits", "raw", 0.5),
+        ("MNIST sample", "whitened", 1),
+        ("MNIST sample", "raw", 2),
+        ("patches, contrast normalised", "whitened", 2),
+        ("patches, contrast normalised", "raw", 1),
+    ],
+)
+def test_images(figures, kind, how, rate):
+    load, rank = experiments.DATA[kind]
+    train, test, _, scales = experiments.prepare(load(), rank, whitened=how == "whitened")
+    D = np.ones(rank) if scales is None else scales
+    B = encoders.water_filled(round(rate * rank), D, 0)
+    A = risk.least_squares_decoder(B, activations.sign, train.data, scales)
+    mean = risk.empirical(A, B, activations.sign, test.data, scales) / test.data.square().mean()
+    third = test.data[2:3]
+    one = risk.empirical(A, B, activations.sign, third, scales) / third.square().mean()
+    least = limits.anisotropic(D, rate).risk / np.mean(D**2)
+    shown = readout(figures["images"], kind=kind, how=how, rate=rate, image=3)
+    np.testing.assert_allclose(shown, [rate, mean, one, least], atol=6e-4)
+
+
+def test_images_are_those_held_out(figures):
+    rows = figures["images"].chart.concat[0].data.values
+
+    def picture(**chosen):
+        (row,) = (row for row in rows if chosen.items() <= row.items())
+        return matplotlib.image.imread(io.BytesIO(base64.b64decode(row["url"].partition(",")[2])))[..., 0]
+
+    _, held_out = sources.mnist().split(500, 0)
+    for i in range(6):
+        shown = picture(kind="MNIST sample", image=i + 1, part="original")
+        np.testing.assert_allclose(shown, 1 - held_out.data[i].reshape(28, 28), atol=0.01)
+    # Of a photograph the bright is bright.
+    _, held_out = sources.normalize_contrast(sources.patches()).split(2000, 0)
+    shown = picture(kind="patches, contrast normalised", image=2, part="original")
+    expected = (held_out.data[1].reshape(12, 12) / 4 + 0.5).clip(0, 1)
+    np.testing.assert_allclose(shown, expected, atol=0.01)
+    bits = picture(kind="digits", image=1, part="bits", how="raw", rate=1)
+    _, test, _, scales = experiments.prepare(sources.digits(), 40, whitened=False)
+    codes = encoders.water_filled(40, scales, 0) @ (test.data[0] / torch.from_numpy(scales))
+    np.testing.assert_array_equal(bits.ravel() < 0.5, codes > 0)
+
+
+def test_images_name_a_bad_argument():
+    with pytest.raises(ValueError, match="count"):
+        explore.images(0)
+    with pytest.raises(ValueError, match="count must be at most 179"):
+        explore.images(180)
+    with pytest.raises(ValueError, match="rate"):
+        explore.images(rates=[-1])
 
 
 def test_training_panel():

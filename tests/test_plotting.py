@@ -73,3 +73,14 @@ def test_colours_are_told_apart_without_colour():
     """Each pair of the first four differs in luminance or is drawn with another dash and marker."""
     looks = {(str(plotting._DASHES[k]), plotting._MARKERS[k]) for k in range(6)}
     assert len(looks) == 6
+
+
+def test_gallery_in_colour():
+    red = np.zeros((2, 3, 4, 5))
+    red[:, 0] = 1
+    fig = plotting.gallery({"red": red, "grey": np.ones((2, 4, 5))})
+    shown = fig.axes[0].images[0].get_array()
+    assert shown.shape == (4, 5, 3)
+    assert np.allclose(shown[..., 0], 1)
+    assert np.allclose(shown[..., 1:], 0)
+    plt.close(fig)

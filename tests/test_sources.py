@@ -119,3 +119,66 @@ def test_the_same_seed_gives_encoder_and_samples_independent_numbers():
     B = encoders.gaussian(4, d, 3)
     aligned = (x / x.norm(dim=1, keepdim=True) * B).sum(dim=1)
     assert aligned.abs().max() < 0.95
+
+
+def test_whitening_with_ridge_and_shrinkage():
+    images = sources.digits()
+    centred = images.data - images.data.mean(dim=0)
+    variance = torch.linalg.eigvalsh(centred.T @ centred / len(images)).flip(0)[:30]
+    plain, ridge = sources.whiten(images, 30), sources.whiten(images, 30, ridge=0.01)
+    assert torch.allclose(plain.scales, variance.sqrt())
+    assert torch.allclose(ridge.scales, (variance + 0.01).sqrt())
+    half = sources.whiten(images, 30, shrinkage=0.5)
+    mean = centred.square().mean()
+    assert torch.allclose(half.scales, (0.5 * variance + 0.5 * mean).sqrt())
+    assert torch.allclose(half.directions, plain.directions)
+    z = half.forward(images.data)
+    assert torch.allclose(half.forward(half.inverse(z)), z)
+
+
+def test_ledoit_and_wolf_by_scikit_learn():
+    from sklearn.covariance import LedoitWolf
+
+    images = sources.digits()
+    few = sources.Images("few", images.data[:100], images.shape)
+    theirs = LedoitWolf().fit(few.data.numpy())
+    assert theirs.shrinkage_ > 0.03
+    expected = torch.from_numpy(theirs.covariance_)
+    transform = sources.whiten(few, 20, shrinkage="ledoit-wolf")
+    ours = torch.linalg.eigvalsh(expected).flip(0)[:20]
+    assert torch.allclose(transform.scales.square(), ours)
+
+
+def test_rotation_keeps_scales():
+    images = sources.digits()
+    transform = sources.whiten(images, 20)
+    z = transform.rotation.forward(images.data)
+    assert torch.allclose(z.square().mean(dim=0).sqrt(), transform.scales)
+    assert torch.allclose(
+        transform.rotation.inverse(z), transform.inverse(transform.forward(images.data)), atol=1e-9
+    )
+
+
+def test_pixels_that_never_change_and_too_few_images():
+    flat = torch.rand(50, 6, generator=torch.Generator().manual_seed(0)).double()
+    flat[:, 2] = 0.5
+    with pytest.raises(
+        ValueError, match=r"rank must be at most 5, .* \(pixels that never change"
+    ):
+        sources.whiten(sources.Images("flat", flat, (2, 3)), 6)
+    with pytest.raises(ValueError, match=r"rank must be at most 3, the numerical rank of these 4 centred"):
+        sources.whiten(sources.Images("few", flat[:4], (2, 3)), 4)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"shrinkage": 1.5}, ValueError, "shrinkage must be from 0 to 1 or 'ledoit-wolf', got 1.5"),
+        ({"shrinkage": "much"}, TypeError, "shrinkage must hold real numbers"),
+        ({"shrinkage": -0.1}, ValueError, "shrinkage must be a finite number of at least 0"),
+        ({"ridge": -1}, ValueError, "ridge must be a finite number of at least 0"),
+    ],
+)
+def test_bad_whitening(options, error, words):
+    with pytest.raises(error, match=words):
+        sources.whiten(sources.digits(), 10, **options)

@@ -22,7 +22,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "book" / "notebooks"
-EXTRAS = "plot,data,explore"
+EXTRAS = "data,explore,sweep"
 
 _BEGIN, _END = "⟦", "⟧"  # ⟦name⟧ caption ⟧: where a figure's caption begins and ends
 _CELL = re.compile(r"^(`{3,})\{code-cell\}[^\n]*\n(?:---\n(?P<options>.*?)^---\n)?.*?^\1\n", re.S | re.M)

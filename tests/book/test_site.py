@@ -146,7 +146,7 @@ def test_no_output_is_an_error(article):
     assert not re.search(r"Traceback|Error:|Warning:", outputs)
 
 
-PARTS = ("model", "minimizers", "gradient-methods")
+PARTS = ("model", "minimizers", "gradient-methods", "beyond-gaussian")
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.split("/")[1] in PARTS])

@@ -15,7 +15,7 @@ import torch
 from axe_playwright_python.sync_playwright import Axe
 from optional import missing
 
-from aetutor import activations, descent, encoders, limits, risk, sources
+from aetutor import activations, descent, encoders, experiments, limits, risk, sources
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = notebooks.pages()
@@ -217,6 +217,37 @@ def test_steps_answer_to_keys(live):
         figure.press("step", "ArrowRight")
     run = descent.projected_gradient(encoders.gaussian(64, 64, 0), steps=3, step_size=0.15)
     assert figure.numbers() == pytest.approx([1, 3, run.risk[-1], run.limit], abs=6e-5)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_water_answers_to_keys(live, width):
+    figure = live("beyond-gaussian/water-filling", "fig-live-water", width)
+    figure.press("scale of block 2", "ArrowLeft")
+    figure.press("rate r", "ArrowRight")
+    D = [2, 0.95, 0.5]
+    wanted, shannon = limits.anisotropic(D, 1.05), limits.rate_distortion(D, 1.05)
+    variance = np.mean(np.square(D))
+    rate, level, *rows, least, best = figure.numbers()
+    assert rate == 1.05
+    assert level == pytest.approx(wanted.level, abs=6e-4)
+    assert rows == pytest.approx(wanted.allocation, abs=6e-4)
+    assert (least, best) == pytest.approx((wanted.risk / variance, shannon.risk / variance), abs=6e-5)
+
+
+def test_images_answer_to_keys(live):
+    figure = live("beyond-gaussian/real-images", "fig-live-images")
+    figure.press("image", "ArrowRight")
+    train, test, _, _ = experiments.prepare(sources.mnist(), 100)
+    B = encoders.water_filled(100, np.ones(100), 0)
+    A = risk.least_squares_decoder(B, activations.sign, train.data)
+    lost = (test.data - risk.reconstruct(A, B, activations.sign, test.data)).square().mean(dim=1)
+    rate, mean, one, least = figure.numbers()
+    assert rate == 1
+    assert (mean, one) == pytest.approx(
+        (float(lost.mean() / test.data.square().mean()), float(lost[1] / test.data[1].square().mean())),
+        abs=6e-4,
+    )
+    assert least == pytest.approx(limits.isotropic(1), abs=6e-4)
 
 
 def test_digit_answers_to_keys(live):
