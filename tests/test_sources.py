@@ -162,9 +162,7 @@ def test_rotation_keeps_scales():
 def test_pixels_that_never_change_and_too_few_images():
     flat = torch.rand(50, 6, generator=torch.Generator().manual_seed(0)).double()
     flat[:, 2] = 0.5
-    with pytest.raises(
-        ValueError, match=r"rank must be at most 5, .* \(pixels that never change"
-    ):
+    with pytest.raises(ValueError, match=r"rank must be at most 5, .* \(pixels that never change"):
         sources.whiten(sources.Images("flat", flat, (2, 3)), 6)
     with pytest.raises(ValueError, match=r"rank must be at most 3, the numerical rank of these 4 centred"):
         sources.whiten(sources.Images("few", flat[:4], (2, 3)), 4)
