@@ -6,7 +6,7 @@ PAGES := $(shell find book -name '*.md' -not -path '*/_*')
 # Threads that wait give their core away: on a busy machine that is faster by far.
 book test check: export OMP_WAIT_POLICY = PASSIVE
 
-.PHONY: book test check notebooks serve bench pins clean
+.PHONY: book test check notebooks assignments serve bench pins clean
 
 book: .venv/ready _build/claims.json ## execute every chapter and build the site, warnings as errors
 	$(BIN)/jupyter-book build . --all -W -n --keep-going
@@ -21,6 +21,9 @@ check: .venv/ready _build/colab/ready ## the built site in a browser, notebooks 
 
 notebooks: .venv/ready ## book/notebooks anew from the pages
 	$(BIN)/python book/_ext/notebooks.py
+
+assignments: .venv/ready ## from their sources: student's notebook and tests, solution, autograder of each
+	$(BIN)/python book/_ext/assignments.py
 
 serve: .venv/ready ## the built site on loopback
 	$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html

@@ -7,28 +7,16 @@ import os
 import sys
 import textwrap
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with these arguments, those of the shell if none are given; give the exit code."""
     os.environ.setdefault("MPLBACKEND", "Agg")  # figures go to files
     try:
-        from aetutor import _checks, reproduce
-
         arguments = _parser().parse_args(argv)
-        if arguments.figures == ["list"]:
-            for name, figure in reproduce.FIGURES.items():
-                print(f"{name:<16} {figure.title}")
-            return 0
-        names = list(dict.fromkeys(arguments.figures))
-        for name in names:
-            _checks.choice(name, "FIGURE", [*reproduce.FIGURES, "all"])
-        if "all" in names:
-            names = list(reproduce.FIGURES)
-        _checks.choice(arguments.scale, "--scale", reproduce.SCALES)
-        if arguments.estimate:
-            return _estimate(names, arguments.scale, arguments.device)
-        return _reproduce(names, arguments.scale, arguments.out, arguments.device)
+        return arguments.run(arguments)
     except KeyboardInterrupt:
         print("aetutor: stopped; the same command goes on from here", file=sys.stderr)
         return 130
@@ -40,9 +28,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _reproduce(names: Sequence[str], scale: str, out: str, device: str) -> int:
-    from aetutor import reproduce
+def _reproduce(arguments: argparse.Namespace) -> int:
+    from aetutor import _checks, reproduce
 
+    if arguments.figures == ["list"]:
+        for name, figure in reproduce.FIGURES.items():
+            print(f"{name:<16} {figure.title}")
+        return 0
+    names = list(dict.fromkeys(arguments.figures))
+    for name in names:
+        _checks.choice(name, "FIGURE", [*reproduce.FIGURES, "all"])
+    if "all" in names:
+        names = list(reproduce.FIGURES)
+    scale, out, device = arguments.scale, arguments.out, arguments.device
+    _checks.choice(scale, "--scale", reproduce.SCALES)
+    if arguments.estimate:
+        return _estimate(names, scale, device)
     code = 0
     for name in names:
         print(f"{name}: {reproduce.FIGURES[name].title}", flush=True)
@@ -91,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
 
     parser = argparse.ArgumentParser("aetutor", description="Fundamental limits of two-layer autoencoders.")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_grade(commands)
     figures = "\n\n".join(
         _wrapped(f"{name}: {figure.title}. {figure.shows} Data: {figure.data}.")
         for name, figure in reproduce.FIGURES.items()
@@ -126,7 +128,63 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="run the first 20 steps of the largest points, say what all would take, and write nothing",
     )
+    command.set_defaults(run=_reproduce)
     return parser
+
+
+def _add_grade(commands: Any) -> None:
+    command = commands.add_parser(
+        "grade",
+        help="grade a folder of submissions of an assignment",
+        description="Grade all submissions in a folder that have not been graded yet: in parallel, each in "
+        "a sandbox, with the assignment's limits on time and memory. Stopped by whatever, the same command "
+        "goes on where it was. Into the output folder go grades.csv, a page for each student in feedback/, "
+        "and all that is known in results/.",
+        epilog="A submission is a notebook or zip file named after the student, or a folder with one inside.",
+    )
+    command.add_argument("autograder", help="the package that make assignments made: NAME-autograder.zip")
+    command.add_argument("submissions", help="the folder of submissions")
+    command.add_argument("--out", metavar="FOLDER", help="default: grades-NAME beside the submissions")
+    command.add_argument("--jobs", type=int, metavar="N", help="submissions at a time (default: one a core)")
+    command.add_argument(
+        "--isolation", help="docker, bubblewrap, user or none (default: the first that this machine can give)"
+    )
+    command.add_argument("--seed", type=int, help="seed of the hidden instances (default: drawn, and kept)")
+    command.add_argument(
+        "--again",
+        action="append",
+        default=[],
+        metavar="STUDENT",
+        help="grade this student again all the same",
+    )
+    command.set_defaults(run=_grade)
+
+
+def _grade(arguments: argparse.Namespace) -> int:
+    try:
+        from aetutor.assignments import grading, sandbox
+    except ImportError as error:
+        raise ImportError(f"{error}; install aetutor[assignments]") from None
+
+    name = grading.Autograder.read(arguments.autograder).name
+    out = Path(arguments.out or Path(arguments.submissions).resolve().parent / f"grades-{name}")
+    isolation = arguments.isolation or sandbox.best()
+    if isolation in sandbox.ISOLATION:
+        print(f"isolation: {isolation}, {sandbox.ISOLATION[isolation]}", file=sys.stderr)
+    records = grading.grade_class(
+        arguments.autograder,
+        arguments.submissions,
+        out,
+        jobs=arguments.jobs,
+        isolation=isolation,
+        seed=arguments.seed,
+        again=tuple(arguments.again),
+    )
+    problems = [record for record in records if record["problem"]]
+    print(f"{len(records)} submissions graded; {out / 'grades.csv'}")
+    for record in problems:
+        print(f"  {record['student']}: {record['problem']}")
+    return 0
 
 
 def _wrapped(text: str) -> str:

@@ -3,7 +3,8 @@
 * Execution is cached in a folder named after the package's sources and the pins, so that a change
   of either runs the chapters again.
 * Figures with sliders work in the page (:mod:`live`); each chapter has its notebook (:mod:`notebooks`).
-* ``{claims-table}`` lists every claim with what the tests checked.
+* ``{claims-table}`` lists every claim with what the tests checked, ``{trials-table}`` what grading was
+  tried on.
 * sphinx-thebe, which Jupyter Book always loads, is silenced: it would name a script on another host
   in every page.
 """
@@ -17,6 +18,7 @@ from typing import Any
 import claims
 import live
 import notebooks
+import trials_table
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
@@ -30,7 +32,7 @@ logger = logging.getLogger(__name__)
 def digest(root: Path) -> str:
     """Hash of all that a chapter's output depends on besides its own text."""
     state = hashlib.sha256()
-    package = [path for path in (root / "aetutor").rglob("*") if path.suffix in (".py", ".json")]
+    package = [path for path in (root / "aetutor").glob("*") if path.suffix in (".py", ".json")]
     for path in [*sorted(package), root / "requirements.txt"]:
         state.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes() + b"\0")
     return state.hexdigest()[:16]
@@ -68,6 +70,20 @@ class ClaimsTable(SphinxDirective):
         return container.children
 
 
+class TrialsTable(SphinxDirective):
+    """What grading was tried on, and the points that it gave."""
+
+    def run(self) -> list[nodes.Node]:
+        """Build the tables from the record of the last run of the tests, if there is one."""
+        container = nodes.container(classes=["trials-table"])
+        lines = ["*No record is here: `make test` grades them all and writes one.*"]
+        if trials_table.RECORD.exists():
+            self.env.note_dependency(str(trials_table.RECORD))
+            lines = trials_table.lines()
+        self.state.nested_parse(StringList(lines, "trials"), self.content_offset, container)
+        return container.children
+
+
 def _enter_section(visitor: Any, node: nodes.section) -> None:
     """As in sphinx-codeautolink, which expects every section to have a name; exercises' have none."""
     visitor.current_refid = next(iter(node["ids"]), visitor.current_refid)
@@ -90,6 +106,7 @@ def mend_lists(app: Sphinx, page: str, template: str, context: dict[str, Any], d
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
     app.add_directive("claims-table", ClaimsTable)
+    app.add_directive("trials-table", TrialsTable)
     app.connect("config-inited", settle)
     app.connect("html-page-context", mend_lists)
     live.setup(app)

@@ -33,6 +33,7 @@ def claims(book: Path = ROOT / "book") -> list[Claim]:
     """Every claim in the book's pages, in the order of the table of contents."""
     contents = (book.parent / "_toc.yml").read_text(encoding="utf-8")
     pages = [book.parent / f"{name}.md" for name in re.findall(r"(?:file|root): (\S+)", contents)]
+    pages = [page for page in pages if page.exists()]  # assignments are notebooks, and claim nothing
     found = []
     for page in pages:
         for opening in _OPENING.finditer(page.read_text(encoding="utf-8")):

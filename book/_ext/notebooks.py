@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import nbformat
 import yaml
+from docutils import nodes
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "book" / "notebooks"
@@ -55,11 +56,19 @@ def pages() -> list[str]:
 @functools.cache
 def chapters() -> list[str]:
     """The pages that have cells."""
-    return [name for name in pages() if "{code-cell}" in (ROOT / f"{name}.md").read_text(encoding="utf-8")]
+    texts = {name: ROOT / f"{name}.md" for name in pages() if name not in assignments()}
+    return [name for name, text in texts.items() if "{code-cell}" in text.read_text(encoding="utf-8")]
+
+
+def assignments() -> list[str]:
+    """The pages that are notebooks themselves."""
+    return [name for name in pages() if name.startswith("book/notebooks/assignments/")]
 
 
 def path(chapter: str) -> Path:
-    """The notebook of a chapter."""
+    """The notebook of a chapter or of an assignment."""
+    if chapter in assignments():
+        return ROOT / f"{chapter}.ipynb"
     return FOLDER / Path(chapter).relative_to("book").with_suffix(".ipynb")
 
 
@@ -151,7 +160,7 @@ def _clean(chapter: str, raw: Any, anchors: dict[str, str], figures: dict[str, s
             f"*This is the notebook of a chapter of {settings()['title']}. "
             f"[Read the chapter as a page]({site()}/{chapter}.html).*"
         ),
-        nbformat.v4.new_code_cell(_install()),
+        nbformat.v4.new_code_cell(install()),
     ]
     for cell in raw.cells:
         if cell.cell_type == "code":
@@ -172,7 +181,8 @@ def _clean(chapter: str, raw: Any, anchors: dict[str, str], figures: dict[str, s
     return nbformat.v4.new_notebook(cells=cells, metadata=metadata)
 
 
-def _install() -> str:
+def install() -> str:
+    """A cell that installs the package."""
     owner, name, branch = repository()
     return (
         "# Installs the book's package where it is missing, as on Colab, and leaves alone what is there.\n"
@@ -242,8 +252,8 @@ def _argument(text: str, start: int) -> tuple[str, int]:
 
 
 def buttons(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """Give a chapter's page its buttons: run on Colab, download the notebook."""
-    if page not in chapters():
+    """Give the page of a chapter or an assignment its buttons: run on Colab, download the notebook."""
+    if page not in [*chapters(), *assignments()]:
         return
     context["header_buttons"].insert(
         0,
@@ -252,7 +262,7 @@ def buttons(app: Any, page: str, template: str, context: dict[str, Any], doctree
             "url": colab(page),
             "text": "Colab",
             "icon": "fas fa-rocket",
-            "tooltip": "Run this chapter on Colab",
+            "tooltip": "Open on Colab",
             "label": "launch-colab",
         },
     )
@@ -266,10 +276,21 @@ def buttons(app: Any, page: str, template: str, context: dict[str, Any], doctree
                     "url": there,
                     "text": ".ipynb",
                     "icon": "fas fa-code",
-                    "tooltip": "Download this chapter's notebook",
+                    "tooltip": "Download the notebook",
                     "label": "download-notebook-button",
                 },
             )
+
+
+def stay(app: Any, doctree: Any, page: str) -> None:
+    """Turn an assignment's links to the published site into links within the site that is built."""
+    for link in doctree.findall(nodes.reference):
+        if not link.get("refuri", "").startswith(f"{site()}/"):
+            continue
+        target, _, anchor = link["refuri"].removeprefix(f"{site()}/").partition("#")
+        if target.removesuffix(".html") in app.env.found_docs:
+            place = app.builder.get_relative_uri(page, target.removesuffix(".html"))
+            link["refuri"] = f"{place}#{anchor}" if anchor else place
 
 
 def publish(app: Any, error: Exception | None) -> None:
@@ -282,13 +303,14 @@ def publish(app: Any, error: Exception | None) -> None:
 def setup(app: Any) -> None:
     """Register with Sphinx."""
     app.connect("html-page-context", buttons, priority=600)  # after the theme has made its own
+    app.connect("doctree-resolved", stay)
     app.connect("build-finished", publish)
 
 
 def main() -> None:
     """Write the notebooks; with ``--check``, say which are not what their pages would make of them."""
     made = {path(chapter): text for chapter, text in make().items()}
-    extra = [place for place in FOLDER.rglob("*.ipynb") if place not in made]
+    extra = {*FOLDER.rglob("*.ipynb")} - {*made} - {*FOLDER.glob("assignments/*.ipynb")}
     if "--check" in sys.argv:
         wrong = [
             place for place, text in made.items() if not place.exists() or place.read_text("utf-8") != text

@@ -1,11 +1,8 @@
 """The chapters' notebooks: in step with the pages, plain Markdown, and running where Colab would run them."""
 
-import json
-import os
 import re
 import subprocess
 import sys
-import venv
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -13,16 +10,9 @@ import nbformat
 import notebooks
 import pytest
 from bs4 import BeautifulSoup
-from optional import missing
 
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = notebooks.chapters()
-COLAB = ROOT / "_build" / "colab" / "bin" / "python"
-RUN = """
-import sys, nbformat
-from nbclient import NotebookClient
-NotebookClient(nbformat.read(sys.argv[1], 4), timeout=170, kernel_name="python3").execute()
-"""
 
 
 @pytest.fixture(params=CHAPTERS)
@@ -86,7 +76,7 @@ def test_links_lead_somewhere(site, notebook):
             assert not anchor or soup.find(id=anchor), link
 
 
-@pytest.mark.parametrize("chapter", CHAPTERS)
+@pytest.mark.parametrize("chapter", [*CHAPTERS, *notebooks.assignments()])
 def test_buttons_lead_to_the_notebook(site, chapter):
     page = BeautifulSoup((site / f"{chapter}.html").read_text(encoding="utf-8"), "html.parser")
     (launch,) = {
@@ -103,82 +93,22 @@ def test_buttons_lead_to_the_notebook(site, chapter):
 
 def test_pages_without_cells_have_no_launch_button(site):
     for page in site.rglob("*.html"):
-        if str(page.relative_to(site).with_suffix("")) not in CHAPTERS:
+        if str(page.relative_to(site).with_suffix("")) not in [*CHAPTERS, *notebooks.assignments()]:
             assert "btn-launch-colab" not in page.read_text(encoding="utf-8")
 
 
-@pytest.fixture(scope="session")
-def published(tmp_path_factory):
-    """Settings under which git finds this tree at the address where the notebooks install from."""
-    owner, name, branch = notebooks.repository()
-    tree = tmp_path_factory.mktemp("published")
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for file in listed.stdout.splitlines():
-        if (ROOT / file).exists():
-            (tree / file).parent.mkdir(parents=True, exist_ok=True)
-            (tree / file).write_bytes((ROOT / file).read_bytes())
-    who = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
-    for command in (["init", "-q", "-b", branch], ["add", "-A"], [*who, "commit", "-qm", "tree"]):
-        subprocess.run(["git", *command], cwd=tree, check=True)
-    return {
-        "GIT_CONFIG_COUNT": "1",
-        "GIT_CONFIG_KEY_0": f"url.{tree.as_uri()}.insteadOf",
-        "GIT_CONFIG_VALUE_0": f"https://github.com/{owner}/{name}",
-    }
-
-
-@pytest.fixture(scope="session")
-def colab(published, tmp_path_factory):
-    """An environment on top of Colab's, which stays as it is; and what Colab's holds."""
-    if not COLAB.exists():
-        missing("colab", "there is no environment like Colab's: make _build/colab/ready")
-    folder = tmp_path_factory.mktemp("environment")
-    venv.create(folder, with_pip=True)
-    python = folder / "bin" / "python"
-    where = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    below, above = (subprocess.check_output([p, "-c", where], text=True).strip() for p in (COLAB, python))
-    Path(above, "colab.pth").write_text(below + "\n")
-    subprocess.run([python, "-m", "pip", "uninstall", "-qy", "setuptools"], check=True)  # Colab's is there
-    before = versions(python)
-    assert "aetutor" not in before
-    assert before["torch"]
-    return python, before, os.environ | published
-
-
-def versions(python):
-    listed = subprocess.check_output(
-        [python, "-m", "pip", "list", "--format=json"], stderr=subprocess.DEVNULL
-    )
-    return {package["name"].lower(): package["version"] for package in json.loads(listed)}
-
-
-def execute(colab, path, folder):
-    python, _, environment = colab
-    assert not any(folder.iterdir())
-    done = subprocess.run(
-        [python, "-c", RUN, path], cwd=folder, env=environment, capture_output=True, text=True, timeout=180
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-
-
 @pytest.mark.parametrize("chapter", CHAPTERS)
-def test_runs_from_top_to_bottom(colab, tmp_path, chapter):
-    execute(colab, notebooks.path(chapter), tmp_path)
+def test_runs_from_top_to_bottom(execute, tmp_path, chapter):
+    execute(notebooks.path(chapter), tmp_path)
 
 
-def test_installing_changes_nothing_that_was_there(colab, tmp_path):
+def test_installing_changes_nothing_that_was_there(colab, execute, versions, tmp_path):
     notebook = nbformat.read(notebooks.path(CHAPTERS[0]), 4)
     notebook.cells = [cell for cell in notebook.cells if cell.cell_type == "code"][:1]
     folder = tmp_path / "empty"
     folder.mkdir()
     nbformat.write(notebook, tmp_path / "install.ipynb")
-    execute(colab, tmp_path / "install.ipynb", folder)
+    execute(tmp_path / "install.ipynb", folder)
     python, before, _ = colab
     after = versions(python)
     assert {name: after.get(name) for name in before} == before
