@@ -17,7 +17,8 @@ test: .venv/ready ## style, types and the whole suite
 	$(BIN)/pytest
 
 check: .venv/ready _build/colab/ready ## the built site in a browser, notebooks as on Colab: nothing may be skipped
-	AETUTOR_REQUIRE=site,browser,colab $(BIN)/pytest tests/book tests/browser tests/notebooks
+	AETUTOR_REQUIRE=site,browser,colab $(BIN)/pytest -n 2 tests/book tests/browser tests/notebooks \
+		tests/assignments/test_making.py
 
 notebooks: .venv/ready ## book/notebooks anew from the pages
 	$(BIN)/python book/_ext/notebooks.py

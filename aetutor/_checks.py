@@ -23,6 +23,11 @@ def count(value: Any, name: str, minimum: int = 1) -> int:
     return number
 
 
+def rows(rate: Any, d: int) -> int:
+    """Rows of an encoder of this rate in d dimensions: at least one."""
+    return max(1, round(positive(rate, "rate") * count(d, "d")))
+
+
 def choice(value: Any, name: str, known: Iterable[Any]) -> None:
     """One of the known values."""
     known = tuple(known)

@@ -19,7 +19,7 @@ from aetutor.activations import Activation
 from aetutor.sources import Images, Transform
 from aetutor.trajectory import Trajectory
 
-__all__ = ["DATA", "SPECTRA", "measured", "on_gaussian", "on_images", "prepare", "whole"]
+__all__ = ["DATA", "SPECTRA", "measured", "on_gaussian", "on_images", "prepare", "scales_of", "whole"]
 
 SPECTRA: dict[str, Callable[[int], np.ndarray]] = {
     "flat": lambda d: np.ones(d),
@@ -49,6 +49,31 @@ DATA: dict[str, tuple[Callable[[], Images], int]] = {
 """Image sets by name, each with the number of leading principal directions that are kept."""
 
 _ACTIVATIONS = ("sign", "hard_tanh", "tanh", "erf", "sin", "cubic", "identity")
+
+
+def scales_of(spectrum: str, d: int) -> np.ndarray:
+    """Scales of a Gaussian source, of mean square 1.
+
+    Parameters
+    ----------
+    spectrum
+        Name in :data:`SPECTRA`.
+    d
+        Dimension.
+
+    Returns
+    -------
+    numpy.ndarray
+        Of shape (d,).
+
+    Raises
+    ------
+    ValueError
+        If there is no such spectrum.
+    """
+    _checks.choice(spectrum, "spectrum", SPECTRA)
+    D = SPECTRA[spectrum](d)
+    return D / np.sqrt(np.mean(D**2))
 
 
 def on_gaussian(
@@ -92,13 +117,11 @@ def on_gaussian(
         For arguments outside these ranges.
     """
     _checks.choice(activation, "activation", _ACTIVATIONS)
-    _checks.choice(spectrum, "spectrum", SPECTRA)
     _checks.choice(method, "method", _METHODS)
     d = _checks.count(d, "d")
-    n = max(1, round(_checks.positive(rate, "rate") * d))
+    n = _checks.rows(rate, d)
     sigma = getattr(activations, activation)
-    D = SPECTRA[spectrum](d)
-    D = D / np.sqrt(np.mean(D**2))
+    D = scales_of(spectrum, d)
     limit = limits.anisotropic(D, n / d, sigma).risk
     # Without scales gradient steps are of one size, and cheaper.
     scales = None if spectrum == "flat" else D
@@ -241,7 +264,7 @@ def on_images(
     images, usual = _load(data), DATA[data][1]
     train, test, _, scales = prepare(images, rank or usual, whitened=whitened, samples=samples, seed=seed)
     sigma, d = getattr(activations, activation), train.dimension
-    n = max(1, round(_checks.positive(rate, "rate") * d))
+    n = _checks.rows(rate, d)
     D = np.ones(d) if scales is None else scales
     limit = float(limits.anisotropic(D, n / d, sigma).risk)
     options.setdefault("steps", 3000)

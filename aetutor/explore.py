@@ -325,7 +325,7 @@ def step_by_step(
     d, every = _checks.count(d, "d"), range(_checks.count(steps, "steps") + 1)
     states, curves, risks = [], [], {}
     for rate in _checks.rates(rates).ravel().tolist():
-        n = max(1, round(rate * d))
+        n = _checks.rows(rate, d)
         run = descent.projected_gradient(
             encoders.gaussian(n, d, seed),
             activation,
@@ -434,7 +434,7 @@ def digit(
     originals = [_picture(image.reshape(28, 28), 0, 1) for image in test.data[:count]]
     states, numbers, sigma = [], {}, activations.sign
     for rate in _checks.rates(rates).ravel().tolist():
-        n = max(1, round(rate * rank))
+        n = _checks.rows(rate, rank)
         B = encoders.orthogonal(n, rank, seed) if n <= rank else encoders.tight_frame(n, rank, seed)
         A = risk.optimal_decoder(B, sigma)
         x_hat = risk.reconstruct(A, B, sigma, x)
@@ -675,7 +675,7 @@ def images(count: int = 6, rates: Sequence[float] = (0.25, 0.5, 1, 2), seed: int
             least = limits.anisotropic(D, fine, sigma).risk / np.mean(D**2)
             curves.append(chosen | {"limit": least.round(4)})
             for rate in options:
-                n = max(1, round(rate * rank))
+                n = _checks.rows(rate, rank)
                 B = encoders.water_filled(n, D, seed, sigma)
                 A = risk.least_squares_decoder(B, sigma, train.data, scales)
                 x, x_hat = test.data, risk.reconstruct(A, B, sigma, test.data, scales)

@@ -39,7 +39,7 @@ from aetutor import (
     spectrum,
     sweep,
 )
-from aetutor.experiments import SPECTRA, on_gaussian, on_images, whole
+from aetutor.experiments import on_gaussian, on_images, scales_of, whole
 from aetutor.sources import CIFAR10_CLASSES
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def on_descent(
     dict of str to ndarray, shape (steps + 1,) or, of several seeds, (seeds, steps + 1)
         "risk"; and "limit", what it tends to as d → ∞, :func:`aetutor.spectrum.learning_curve`.
     """
-    n, sigma = _rows(rate, d), getattr(activations, activation)
+    n, sigma = _checks.rows(rate, d), getattr(activations, activation)
     B = torch.stack([encoders.gaussian(n, d, one) for one in np.atleast_1d(seed).tolist()])
     risk = whole(descent.projected_gradient(B, sigma, steps=steps, device=device)).risk
     limit = np.broadcast_to(spectrum.learning_curve(n / d, sigma, steps).risk, risk.shape)
@@ -93,7 +93,7 @@ def on_tied_flow(
         "risk" at the end and "limit", floats; "curve" and "log_det", shape (times,), at equal distances
         from 0 to `time`.
     """
-    n, sigma = _rows(rate, d), getattr(activations, activation)
+    n, sigma = _checks.rows(rate, d), getattr(activations, activation)
     run = descent.tied_flow(encoders.gaussian(n, d, seed), sigma, np.linspace(0, time, times))
     assert run.log_det is not None
     return {"risk": run.risk[-1], "limit": run.limit, "curve": run.risk, "log_det": run.log_det}
@@ -116,7 +116,7 @@ def on_blocks(
         block, and "strong_limit" and "weak_limit", the allocation of :func:`aetutor.limits.anisotropic`.
         Floats, or arrays with an entry for each seed.
     """
-    n, sigma, D = _rows(rate, d), getattr(activations, activation), _two_blocks(d)
+    n, sigma, D = _checks.rows(rate, d), getattr(activations, activation), scales_of("two blocks", d)
     B = torch.stack([encoders.gaussian(n, d, one) for one in np.atleast_1d(seed).tolist()])
     run = whole(descent.projected_gradient(B, sigma, scales=D, steps=steps, device=device))
     assert run.B is not None
@@ -127,15 +127,6 @@ def on_blocks(
         found[name] = spent[:, block].mean(axis=-1)
         found[f"{name}_limit"] = np.full(len(B), filled.allocation[block].mean())
     return found if np.ndim(seed) else {name: float(value[0]) for name, value in found.items()}
-
-
-def _rows(rate: float, d: int) -> int:
-    return max(1, round(_checks.positive(rate, "rate") * _checks.count(d, "d")))
-
-
-def _two_blocks(d: int) -> np.ndarray:
-    D = SPECTRA["two blocks"](d)
-    return D / np.sqrt(np.mean(D**2))
 
 
 # What a figure is
@@ -705,7 +696,7 @@ def _anisotropic(scale: str) -> dict[str, Sweep]:
 def _draw_anisotropic(data: Mapping[str, xarray.Dataset]) -> Drawing:
     fig, (left, right) = plotting.figure(2, width=9.6, height=3.9)
     (found,) = data.values()
-    D = _two_blocks(_constants(found)["d"])
+    D = scales_of("two blocks", _constants(found)["d"])
     rates = _fine(found.rate)
     filled = limits.anisotropic(D, rates)
     plotting.theory(left, rates, filled.risk, "limit", 0)

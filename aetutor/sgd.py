@@ -141,7 +141,7 @@ def train(
     if not isinstance(source, Source):
         raise TypeError(f"source must be an aetutor.sources.Source, got {type(source).__name__}")
     d = source.dimension
-    n = max(1, round(_checks.positive(rate, "rate") * d))
+    n = _checks.rows(rate, d)
     if scales is None and isinstance(source, Gaussian):
         scales = source.scales
     exact = isinstance(source, Gaussian) and validation is None

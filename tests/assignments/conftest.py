@@ -49,7 +49,7 @@ def outcomes(canary, listener):
                 jobs[name, what] = expected, pool.submit(grade, package, cells, LIMITS)
             for what, (end, code) in hostile.ATTACKS.items():
                 attack = f"CANARY = {str(canary)!r}\nPORT = {listener.getsockname()!r}\n{code}"
-                behind = trials.untouched(name) if end == hostile.NONE else trials.reference(name)
+                behind = trials.untouched(name) if end == hostile.NONE else trials.answers(name)
                 limits = replace(LIMITS, **SHORT.get(what, {}))
                 expected = package.possible if end == hostile.FULL else nothing
                 jobs[name, what] = expected, pool.submit(grade, package, [attack, *behind], limits)

@@ -63,7 +63,8 @@ def colab(published, tmp_path_factory):
     before = _versions(python)
     assert "aetutor" not in before
     assert before["torch"]
-    return python, before, os.environ | published
+    # One thread each: two notebooks run at a time.
+    return python, before, os.environ | published | {"OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture(scope="session")
