@@ -209,7 +209,7 @@ def test_a_fork_without_sources_still_works(tmp_path):
         ["-m", "pytest", "-q", *TESTS, "-p", "no:cacheprovider"],
     ):
         done = subprocess.run(
-            [sys.executable, *command], cwd=tree, capture_output=True, text=True, timeout=200
+            [sys.executable, *command], cwd=tree, env=environment, capture_output=True, text=True, timeout=200
         )
         assert done.returncode in (0, 5), done.stdout[-2000:] + done.stderr[-2000:]
         assert "failed" not in done.stdout
