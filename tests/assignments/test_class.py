@@ -23,6 +23,9 @@ if "bits" not in trials.names():
     pytest.skip("the assignments' sources are not here", allow_module_level=True)
 
 
+pytestmark = pytest.mark.usefixtures("confined")
+
+
 @pytest.fixture(scope="module")
 def package(tmp_path_factory):
     path = tmp_path_factory.mktemp("package") / "bits-autograder.zip"

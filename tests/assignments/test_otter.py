@@ -13,6 +13,7 @@ import nbformat
 import pytest
 import trials
 
+pytestmark = pytest.mark.usefixtures("confined")
 OTTER = Path(sys.executable).with_name("otter")
 
 
@@ -30,7 +31,7 @@ def run(package, submission, folder):
 
 
 @pytest.fixture(scope="module")
-def graded(tmp_path_factory):
+def graded(confined, tmp_path_factory):
     """What Otter gives for reference and untouched notebooks of all assignments."""
     place = tmp_path_factory.mktemp("otter")
     with ThreadPoolExecutor(2) as pool:

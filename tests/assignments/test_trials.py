@@ -23,7 +23,7 @@ def test_honest_submissions(outcomes, name, what):
 
 
 @pytest.mark.parametrize(("name", "what"), ATTACKS)
-def test_hostile_submissions(outcomes, canary, listener, name, what):
+def test_hostile_submissions(confined, outcomes, canary, listener, name, what):
     expected, result = outcomes(name, what)
     assert {question: result.points(question) for question in expected} == expected, result
     assert bool(result.failure) == (hostile.ATTACKS[what][0] == hostile.FAILS), result.failure
@@ -52,7 +52,7 @@ def test_hard_coded_public_answers_keep_public_points_only(outcomes, name):
             assert test.passed != test.hidden, test
 
 
-def test_nothing_runs_on(outcomes):
+def test_nothing_runs_on(confined, outcomes):
     """No process of a submission outlives its grading."""
     for name, what in ATTACKS:
         outcomes(name, what)
