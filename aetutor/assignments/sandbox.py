@@ -411,6 +411,8 @@ def _bubblewrap(root: bool) -> list[str]:
         *("/etc/alternatives", "/etc/fonts", "/etc/localtime", "/etc/ssl"),
         *(sys.prefix, sys.base_prefix, str(Path(sys.executable).resolve().parents[1])),
         *(sysconfig.get_path(name) for name in ("purelib", "platlib", "stdlib")),
+        # Not all of sys.path: it may hold the repository, with tests and solutions.
+        *(path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")),
         str(Path(__file__).resolve().parents[1]),
     }
     above = {str(parent) for path in read for parent in Path(path).parents} - {"/"} - read
