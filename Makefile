@@ -14,7 +14,8 @@ book: .venv/ready _build/claims.json ## execute every chapter and build the site
 
 test: .venv/ready ## style, types and the whole suite
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --ignore tests/claims --ignore tests/assignments
+	$(BIN)/pytest tests/claims tests/assignments
 
 check: .venv/ready _build/colab/ready ## the built site in a browser, notebooks as on Colab: nothing may be skipped
 	AETUTOR_REQUIRE=site,browser,colab $(BIN)/pytest -n 2 tests/book tests/browser tests/notebooks \

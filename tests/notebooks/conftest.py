@@ -23,21 +23,25 @@ nbformat.write(notebook, sys.argv[2])
 
 
 @pytest.fixture(scope="session")
-def published(tmp_path_factory):
+def copy():
+    """Copy all files of the working tree that git does not ignore, but those below a folder."""
+
+    def copied(tree, without="/"):
+        command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+        for file in subprocess.check_output(command, cwd=ROOT, text=True).splitlines():
+            if (ROOT / file).exists() and not file.startswith(without):
+                (tree / file).parent.mkdir(parents=True, exist_ok=True)
+                (tree / file).write_bytes((ROOT / file).read_bytes())
+
+    return copied
+
+
+@pytest.fixture(scope="session")
+def published(copy, tmp_path_factory):
     """Settings under which git finds this tree at the address where the notebooks install from."""
     owner, name, branch = notebooks.repository()
     tree = tmp_path_factory.mktemp("published")
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for file in listed.stdout.splitlines():
-        if (ROOT / file).exists():
-            (tree / file).parent.mkdir(parents=True, exist_ok=True)
-            (tree / file).write_bytes((ROOT / file).read_bytes())
+    copy(tree)
     who = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
     for command in (["init", "-q", "-b", branch], ["add", "-A"], [*who, "commit", "-qm", "tree"]):
         subprocess.run(["git", *command], cwd=tree, check=True)
