@@ -161,6 +161,8 @@ def _add_grade(commands: Any) -> None:
 
 
 def _grade(arguments: argparse.Namespace) -> int:
+    if sys.platform == "win32":
+        raise OSError("grading needs Linux or macOS; on Windows, run it under WSL")
     try:
         from aetutor.assignments import grading, sandbox
     except ImportError as error:
