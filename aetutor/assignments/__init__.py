@@ -221,12 +221,15 @@ def _from_file(path: Path) -> dict[str, Any]:
 
 
 def _unsaved(content: dict[str, Any]) -> str:
-    """First line of a cell that ran lately and is not in the saved notebook; empty if there is none."""
+    """First line of a cell whose last run is not in the saved notebook; empty if there is none."""
     saved = {"".join(cell["source"]).strip() for cell in content["cells"]}
+    begins = {source.partition("\n")[0] for source in saved}
     later = set()
-    for source in reversed([source.strip() for source in _notebook_globals().get("In", [])[-10:]]):
+    run = [source.strip() for source in _notebook_globals().get("In", [])]
+    for age, source in enumerate(reversed(run)):
         first = source.partition("\n")[0]
-        if first and first not in later and source not in saved:
+        # One that ran long ago counts if the notebook has another version of it, and not if it was deleted.
+        if first and first not in later and source not in saved and (age < 10 or first in begins):
             return first
         later.add(first)  # a cell that was changed and run again
     return ""

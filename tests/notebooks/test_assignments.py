@@ -156,6 +156,13 @@ def test_handing_in_notices_what_is_not_saved(shell, here, capsys):
     said = capsys.readouterr().out
     assert "lacks a cell" in said
     assert "def quantise" in said
+    shell["In"] += [f"look_{number} = 1" for number in range(20)]  # and however long ago it ran
+    shell["In"] += saved[-1:] * 12
+    grader.hand_in()
+    assert "lacks a cell" in capsys.readouterr().out
+    shell["In"] = ["", "scratch = 1", *saved, *saved]
+    grader.hand_in()
+    assert "lacks" not in capsys.readouterr().out
 
 
 def test_handing_in_on_colab(shell, here, monkeypatch, capsys):
